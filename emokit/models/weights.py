@@ -1,0 +1,210 @@
+"""Where EmoFAN's weights come from: the kit's demo, the paper's release, or a file of yours.
+
+Nothing read here can run code: safetensors files hold no code, and PyTorch files are opened
+with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import warnings
+from importlib.resources import files
+from pathlib import Path
+
+import pooch
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from emokit.models.emofan import EmoFAN
+
+LICENCE_VARIABLE = "EMOKIT_ACCEPT_LICENCE"
+LICENCE = (
+    "The weights '{name}' are the work of Toisoul et al. (2021), published at "
+    "github.com/face-analysis/emonet under CC BY-NC-ND 4.0: non-commercial use only, with "
+    "attribution, no derivatives shared (creativecommons.org/licenses/by-nc-nd/4.0)."
+)
+DEMO_WARNING = (
+    "The demo weights have seen only rendered faces. On photographs of people their landmarks, "
+    "expression, valence and arousal are illustrations, not measurements; "
+    'load_emofan("emonet-8", accept_licence=True) loads the paper\'s weights.'
+)
+BASE_URL = "https://github.com/face-analysis/emonet/raw/master/pretrained/"
+PUBLISHED = {
+    "emonet-8": (
+        "emonet_8.pth",
+        "52918cffba56f31886e6959f6837266a5f7ef5c0a552baf4c6dabe1e8fa9bc97",
+    ),
+    "emonet-5": (
+        "emonet_5.pth",
+        "1d8fac689dc04fc65a8a25c050bd5888e1fc794fcf71c2b20a1f2e6b78d933dd",
+    ),
+}
+
+
+class WeightsError(RuntimeError):
+    """Weights that cannot be had or used; the message says why, and the mend."""
+
+
+def load_emofan(
+    name_or_path: str | os.PathLike = "demo",
+    *,
+    accept_licence: bool = False,
+    n_expressions: int | None = None,
+    cache: str | os.PathLike | None = None,
+    base_url: str = BASE_URL,
+    device: str | torch.device = "cpu",
+) -> EmoFAN:
+    """EmoFAN in eval mode, with weights.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        ``"demo"`` (ships with emokit), ``"emonet-8"`` or ``"emonet-5"`` (the paper's, 56 MB,
+        downloaded once), or a file: safetensors written by `save_emofan`, or a state dict
+        with the public checkpoint's names (``module.`` prefixes are dropped).
+    accept_licence : bool
+        Accepts the licence of the paper's weights (CC BY-NC-ND 4.0); so does setting
+        ``EMOKIT_ACCEPT_LICENCE=1``.
+    n_expressions : {5, 8}, optional
+        Checked against the file's own number of classes.
+    cache : path, optional
+        Folder for downloads; the user's cache otherwise.
+    base_url : str
+        Folder of the published weights, for mirrors.
+    device : str or torch.device
+
+    Raises
+    ------
+    WeightsError
+        No such file, no network, wrong hash, not weights, missing or misshapen tensors, a
+        licence not accepted. The message says which, and the mend.
+    """
+    name = str(name_or_path)
+    if name == "demo":
+        warnings.warn(DEMO_WARNING, stacklevel=2)
+        path = Path(str(files("emokit") / "weights" / "demo.safetensors"))
+    elif name in PUBLISHED:
+        path = _download(name, accept_licence, cache, base_url)
+    else:
+        path = Path(name_or_path).expanduser()
+    if not path.is_file():
+        known = ", ".join(repr(n) for n in ("demo", *PUBLISHED))
+        raise WeightsError(f"no weights at {path}; give an existing file or one of {known}")
+    state, config = _read(path)
+    config = config or _config_from(state, path)
+    if n_expressions not in (None, config["n_expressions"]):
+        raise WeightsError(
+            f"{path} has {config['n_expressions']} expression classes, not {n_expressions}; "
+            "leave n_expressions out or choose other weights"
+        )
+    model = _build(config, path)
+    _check(model.state_dict(), state, path)
+    model.load_state_dict(state)
+    return model.eval().to(device)
+
+
+def save_emofan(model: EmoFAN, path: str | os.PathLike, **metadata: str) -> None:
+    """Write ``model`` and its configuration as safetensors, for `load_emofan`.
+
+    Floating tensors are stored in half precision where that halves the file at no visible
+    loss: pass ``dtype="float16"`` as metadata to ask for it.
+    """
+    half = metadata.get("dtype") == "float16"
+    state = {
+        k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu()
+        for k, v in model.state_dict().items()
+    }
+    save_file(state, path, metadata={"config": json.dumps(model.config), **metadata})
+
+
+def _download(name: str, accepted: bool, cache: str | os.PathLike | None, base_url: str) -> Path:
+    licence = LICENCE.format(name=name)
+    if not (accepted or os.environ.get(LICENCE_VARIABLE) == "1"):
+        raise WeightsError(
+            f"{licence} To accept, call load_emofan({name!r}, accept_licence=True) or set "
+            f"{LICENCE_VARIABLE}=1."
+        )
+    print(licence)
+    file, sha256 = PUBLISHED[name]
+    folder = Path(cache) if cache else Path(pooch.os_cache("emokit"))
+    try:
+        # pooch downloads to a temporary file and moves it only when its hash is right, and
+        # downloads again when what lies in the cache is damaged.
+        return Path(pooch.retrieve(base_url + file, f"sha256:{sha256}", file, folder))
+    except ValueError as error:
+        raise WeightsError(
+            f"the download of {base_url}{file} is not the published file (sha256 differs): it was "
+            "cut short or altered; try again, or download it yourself and pass its path"
+        ) from error
+    except (OSError, pooch.core.requests.exceptions.RequestException) as error:
+        raise WeightsError(
+            f"could not download {base_url}{file} ({type(error).__name__}); check the network, or "
+            f"put the file into {folder} or pass its path"
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict | None]:
+    """State dict and, where the file carries it, the configuration."""
+    mend = "give a .safetensors file from save_emofan or a PyTorch state dict (.pth)"
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as file:
+                state = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+                config = json.loads((file.metadata() or {}).get("config", "null"))
+        except (SafetensorError, ValueError) as error:
+            raise WeightsError(f"{path} is not a safetensors file ({error}); {mend}") from error
+    else:
+        try:
+            state, config = torch.load(path, map_location="cpu", weights_only=True), None
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+            raise WeightsError(f"{path} does not hold plain weights and was not run; {mend}") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not state or not all(torch.is_tensor(v) for v in state.values()):
+        raise WeightsError(f"{path} holds no state dict of tensors; {mend}")
+    state = {k.removeprefix("module."): v for k, v in state.items()}
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, config
+
+
+def _config_from(state: dict[str, torch.Tensor], path: Path) -> dict:
+    """Configuration that the shapes of a bare state dict imply."""
+    try:
+        width = state["l1.weight"].shape[1]
+        return {
+            "n_expressions": state["emo_fc_2.3.weight"].shape[0] - 2,
+            "attention": state["conv1x1_input_emo_2.weight"].shape[1] == 3 * width,
+            "width": width,
+            "depth": sum(k.startswith("m0.b1_") and k.endswith("bn1.weight") for k in state),
+        }
+    except (KeyError, IndexError) as error:
+        raise WeightsError(
+            f"{path} is not an EmoFAN checkpoint: it lacks {error}; check that it is a whole "
+            "EmoFAN, not FAN alone or another network"
+        ) from error
+
+
+def _build(config: dict, path: Path) -> EmoFAN:
+    try:
+        return EmoFAN(**config)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{path} describes a network that EmoFAN cannot be: {error}") from error
+
+
+def _check(expected: dict, found: dict, path: Path) -> None:
+    missing = [k for k in expected if k not in found]
+    extra = [k for k in found if k not in expected]
+    misshapen = [
+        f"{k} is {tuple(found[k].shape)}, not {tuple(v.shape)}"
+        for k, v in expected.items()
+        if k in found and found[k].shape != v.shape
+    ]
+    problems = [f"{len(n)} tensors {word} ({', '.join(n[:3])}{', …' if len(n) > 3 else ''})"
+                for n, word in ((missing, "missing"), (extra, "unknown"), (misshapen, "misshapen")) if n]
+    if problems:
+        raise WeightsError(
+            f"{path} does not fit EmoFAN: {'; '.join(problems)}; use a checkpoint with the public "
+            "model's state-dict names"
+        )
