@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emokit.data.face_geometry import ActionUnits, Geometry, Points, Pose, rotate
+from emokit.data.face_geometry import ActionUnits, Geometry, Points, Pose, rotate, smooth
 
 Colour = tuple[float, float, float]
 _SUBPIXEL_BITS = 4
@@ -129,7 +129,7 @@ def draw_face(
 
 def _background(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> None:
     size = len(canvas.pixels)
-    coarse = rng.normal(0, 22, (5, 5, 3)) + rng.normal(0, 16, (5, 5, 1)) + np.asarray(scene.background)
+    coarse = rng.normal(0, 9, (5, 5, 3)) + rng.normal(0, 22, (5, 5, 1)) + np.asarray(scene.background)
     canvas.pixels[:] = cv2.resize(coarse.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     for _ in range(rng.integers(0, 4)):
         spot = rng.uniform(-3, 3, 2)
@@ -142,7 +142,7 @@ def _hair_behind(canvas: Canvas, look: Look, at) -> None:
     if look.hair_style == "long":
         shape = [(-1.0, -1.1), (-0.55, -1.52), (0, -1.62), (0.55, -1.52), (1.0, -1.1), (1.22, -0.3),
                  (1.28, 0.6), (1.32, 1.7), (0.6, 1.8), (-0.6, 1.8), (-1.32, 1.7), (-1.28, 0.6), (-1.22, -0.3)]  # fmt: skip
-        canvas.fill(at(shape, -0.3), dark, blur=0.03)
+        canvas.fill(at(smooth(np.array(shape), closed=True), -0.3), dark, blur=0.03)
     elif look.hair_style != "bald":
         canvas.fill(at(ellipse((0, -0.52), 1.08, 1.08), -0.15), dark, blur=0.02)
         if look.hair_style == "bun":
@@ -151,7 +151,7 @@ def _hair_behind(canvas: Canvas, look: Look, at) -> None:
 
 def _neck(canvas: Canvas, look: Look, scene: Scene, at) -> None:
     shoulders = [(-2.3, 3.4), (-2.1, 2.2), (-1.3, 1.95), (-0.55, 1.72), (0.55, 1.72), (1.3, 1.95), (2.1, 2.2), (2.3, 3.4)]
-    canvas.fill(at(shoulders, -0.5), scene.clothes, blur=0.02)
+    canvas.fill(at(smooth(np.array(shoulders)), -0.5), scene.clothes, blur=0.02)
     neck = [(-0.58, 0.5), (-0.56, 1.62), (-0.68, 1.85), (0, 2.15), (0.68, 1.85), (0.56, 1.62), (0.58, 0.5)]
     canvas.fill(at(neck, -0.3), shade(look.skin, 0.72), blur=0.02)
     for side in (-1, 1):
@@ -192,7 +192,7 @@ def _folds(canvas: Canvas, head, geometry: Geometry, au: ActionUnits, look: Look
     raised = max(au.inner_brow_raise, au.outer_brow_raise) * 0.75
     for y, k in ((-0.74, 1.0), (-0.86, 0.8), (-0.98, 0.6)):
         bend = [(x, y - 0.04 * np.cos(2.4 * x) - 0.06 * raised) for x in np.linspace(-0.52, 0.52, 9)]
-        fold(at(bend, 0.4), k * (raised * 0.8 + 0.45 * look.wrinkles))
+        fold(at(bend, 0.4), k * (raised * 0.8 + 0.3 * look.wrinkles))
     gap = (marks[21] + marks[22]) / 2
     for s in (-1, 1):
         frown = gap + np.array([(s * 0.055, -0.05), (s * 0.05, 0.06), (s * 0.062, 0.14)])
@@ -243,10 +243,10 @@ def _eye(canvas: Canvas, geometry: Geometry, look: Look, side: str, scale: float
     iris = geometry.curves[f"iris_{side}"][0]
     opening = canvas.mask(outline)
     canvas.paint(opening, (242, 240, 236))
-    ball = canvas.mask(ellipse(iris, 0.108, 0.108)) * opening
+    ball = canvas.mask(ellipse(iris, 0.122, 0.122)) * opening
     canvas.paint(ball, shade(look.iris, 0.6))
-    canvas.paint(canvas.mask(ellipse(iris, 0.088, 0.088)) * opening, look.iris)
-    canvas.paint(canvas.mask(ellipse(iris, 0.05, 0.05)) * opening, (15, 12, 12))
+    canvas.paint(canvas.mask(ellipse(iris, 0.098, 0.098)) * opening, look.iris)
+    canvas.paint(canvas.mask(ellipse(iris, 0.055, 0.055)) * opening, (15, 12, 12))
     canvas.paint(canvas.mask(ellipse(iris + [0.035, -0.04], 0.024, 0.024)) * opening, (255, 255, 255), 0.9)
     shadow = canvas.mask(lid + [0, 0.015], width=0.05, blur=0.012) * opening
     canvas.paint(shadow, (60, 45, 45), 0.5)
@@ -254,7 +254,7 @@ def _eye(canvas: Canvas, geometry: Geometry, look: Look, side: str, scale: float
     canvas.line(lid, lash, 0.034 + 0.012 * look.make_up, 0.95)
     lower = np.vstack((outline[20:], outline[:1]))
     canvas.line(lower, shade(look.skin, 0.45), 0.018, 0.6)
-    canvas.line(lid[3:-3] + [0, -0.062], shade(look.skin, 0.5), 0.018, 0.55, blur=0.008)
+    canvas.line(lid[3:-3] + [0, -0.072], shade(look.skin, 0.5), 0.018, 0.55, blur=0.008)
 
 
 def _mouth(canvas: Canvas, geometry: Geometry, look: Look, head) -> None:
@@ -302,7 +302,7 @@ def _hair_front(canvas: Canvas, geometry: Geometry, look: Look, at) -> None:
     top = [(1.10, -0.45), (1.04, -0.95), (0.72, -1.38), (0.3, -1.55), (-0.3, -1.55), (-0.72, -1.38), (-1.04, -0.95), (-1.10, -0.45)]
     if look.hair_style == "long":
         top = [(1.2, 0.9), *top, (-1.2, 0.9)]
-    hair = at(line + top, 0.0)
+    hair = at(smooth(np.array(line + top), closed=True))
     canvas.fill(hair, look.hair, blur=0.018)
     for dx in (-0.45, -0.1, 0.3):
         strand = [(dx - 0.15, -1.48), (dx, -1.32), (dx + 0.04, -1.18)]

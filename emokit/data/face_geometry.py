@@ -114,10 +114,10 @@ def smooth(points: Points, steps: int = 8, closed: bool = False) -> Points:
 def _eye(au: ActionUnits, shape: Shape, side: int) -> tuple[Points, Points, Points]:
     """Upper lid, lower lid (outer to inner corner, 21 points each) and iris centre."""
     centre = np.array([side * 0.43 * shape.eye_distance, -0.17])
-    half = 0.215 * (0.8 + 0.2 * shape.eye_size)
+    half = 0.235 * (0.8 + 0.2 * shape.eye_size)
     opening = 1 - 0.97 * au.eye_close
-    up = 0.105 * shape.eye_size * (1 + 0.75 * au.lid_raise - 0.38 * au.lid_tighten) * opening
-    low = 0.062 * shape.eye_size * (1 + 0.35 * au.lid_raise - 0.85 * au.lid_tighten) * opening
+    up = 0.128 * shape.eye_size * (1 + 0.62 * au.lid_raise - 0.38 * au.lid_tighten) * opening
+    low = 0.075 * shape.eye_size * (1 + 0.35 * au.lid_raise - 0.85 * au.lid_tighten) * opening
     low -= 0.055 * au.eye_close * shape.eye_size  # a closed lid rests on the lower one
     t = np.linspace(-1, 1, 21)  # outer to inner
     bow = (1 - t**2) ** 0.75
@@ -159,7 +159,7 @@ def _mouth(au: ActionUnits, shape: Shape) -> tuple[Points, Points]:
     push = -0.05 * au.lip_corner_depress  # the chin boss lifts the lower lip
     left = np.array([-width, y0 + corner_y])
     right = np.array([width, y0 + corner_y])
-    right = right + [0.12 * au.smirk, -0.17 * au.smirk]
+    right = right + [0.12 * au.smirk, -0.21 * au.smirk]
 
     def across(t: Points, y: Points) -> Points:
         """Points at x = t · width and y below the lips' line, bent to meet the corners."""

@@ -97,8 +97,9 @@ def draw_action_units(expression: str, rng: np.random.Generator) -> ActionUnits:
             # Calm and excited displays of one expression differ by lids and jaw.
             excitement = rng.normal(0, 0.28)
             values["lid_raise"] += max(excitement, 0) * 0.6
-            values["jaw_drop"] += max(excitement, 0) * (0 if values["lip_press"] > 0.3 else 0.7)
-            values["eye_close"] += max(-excitement, 0) * 0.8
+            if expression in ("happy", "surprise", "fear", "sad"):
+                values["jaw_drop"] += max(excitement, 0) * 0.7
+            values["eye_close"] += max(-excitement, 0) * (0.4 if expression == "sad" else 0.8)
         values = {n: float(np.clip(v, 0, 1)) for n, v in values.items()}
         values["gaze_x"] = float(np.clip(rng.normal(0, 0.3), -1, 1))
         values["gaze_y"] = float(np.clip(values["gaze_y"] + rng.normal(0, 0.15), -1, 1))
@@ -146,13 +147,13 @@ def draw_scene(rng: np.random.Generator) -> tuple[Pose, Scene]:
     """A random head pose, light, background and camera."""
     pose = Pose(*np.clip(rng.normal(0, [11, 7, 7]), -28, 28))
     scene = Scene(
-        background=tuple(rng.uniform(60, 220, 3)),
+        background=tuple(rng.uniform(60, 215) + rng.normal(0, 18, 3)),
         background_seed=int(rng.integers(2**31)),
-        clothes=tuple(rng.uniform(30, 220, 3)),
+        clothes=tuple(np.clip(rng.uniform(30, 200) + rng.normal(0, 40, 3), 0, 255)),
         light=rng.uniform(-80, 80),
         contrast=rng.uniform(0.15, 0.55),
-        gain=rng.uniform(0.75, 1.15),
-        warmth=rng.normal(0, 0.05),
+        gain=rng.uniform(0.8, 1.15),
+        warmth=rng.normal(0, 0.035),
         blur=max(0.0, rng.normal(0.2, 0.5)),
         noise=abs(rng.normal(0, 4)),
     )
