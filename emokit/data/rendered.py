@@ -12,9 +12,19 @@ the paper's circumplex (Fig. 1) has them.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import os
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
 
+import cv2
+import numpy as np
+import pooch
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from emokit.data.crops import crop_face, crop_matrix, tight_box
 from emokit.data.face_drawing import Look, Scene, draw_face, mix
 from emokit.data.face_geometry import AU_NAMES, ActionUnits, Geometry, Points, Pose, Shape, face_geometry
 from emokit.models.emofan import EXPRESSIONS
@@ -43,6 +53,9 @@ AROUSAL_WEIGHTS = {
     "upper_lip_raise": 0.1, "lid_tighten": 0.1, "lip_corner_pull": 0.15, "smirk": 0.1,
     "lip_corner_depress": -0.35, "eye_close": -0.9,
 }  # fmt: skip
+
+# Part of every cache's name: raise it when the same seed gives other pictures.
+_RECIPE = "v1"
 
 AGE_BANDS = ("young", "middle", "older")
 SKIN_TONES = ("light", "medium", "dark")
@@ -179,3 +192,96 @@ def render(
     geometry: Geometry = face_geometry(au, shape, pose)
     image = draw_face(geometry, au, look, pose, scene, size, scale, centre)
     return image, geometry.landmarks * scale + centre
+
+
+def render_face(seed: int, subject: int, index: int, size: int = 256) -> tuple[NDArray[np.uint8], dict]:
+    """Face ``index`` of person ``subject``: picture (size, size, 3) and its samples-table row.
+
+    The same arguments give the same face; a person's eight first faces show the eight
+    expressions.
+    """
+    person_rng = np.random.default_rng([seed, subject])
+    groups, shape, look = draw_person(person_rng)
+    rng = np.random.default_rng([seed, subject, index + 1])
+    expression = EXPRESSIONS[8][(index + subject) % 8]
+    au = draw_action_units(expression, rng)
+    pose, scene = draw_scene(rng)
+    scale = size * rng.uniform(0.20, 0.27)
+    centre = size * (np.array([0.5, 0.47]) + rng.uniform(-0.05, 0.05, 2))
+    image, landmarks = render(au, shape, look, pose, scene, size, scale, centre)
+    valence, arousal = affect(au)
+    row = {
+        "id": f"s{subject:05d}_{index:02d}",
+        "landmarks": landmarks,
+        "expression": expression,
+        "valence": valence,
+        "arousal": arousal,
+        "subject": f"s{subject:05d}",
+        **groups,
+    }
+    return image, row
+
+
+def rendered_crops(
+    n: int, seed: int = 0, size: int = 128, jitter: float = 0.06, workers: int | None = None
+) -> dict[str, NDArray]:
+    """``n`` network inputs of rendered faces, eight of each person, cached on disk.
+
+    Parameters
+    ----------
+    n : int
+        Faces; rounded up to whole persons.
+    seed : int
+        Different seeds share no person.
+    size : int
+        Side of the crops in pixels.
+    jitter : float
+        Standard deviation of the crop box's shift and scale, as a share of its side.
+    workers : int, optional
+        Processes; all cores otherwise.
+
+    Returns
+    -------
+    dict
+        ``images`` (n, size, size, 3) uint8, ``landmarks`` (n, 68, 2) in crop pixels,
+        ``expression`` (n,) class indices, ``valence`` and ``arousal`` (n,).
+    """
+    recipe = f"{_RECIPE}-{n}-{seed}-{size}-{jitter}"
+    path = Path(pooch.os_cache("emokit")) / f"crops-{zlib.crc32(recipe.encode()):08x}.npz"
+    if path.exists():
+        with np.load(path) as stored:
+            return dict(stored)
+    persons = -(-n // 8)
+    work = partial(_person_crops, seed, size, jitter)
+    with ProcessPoolExecutor(workers) as pool:
+        parts = pool.map(work, range(persons), chunksize=8)
+        parts = list(tqdm(parts, total=persons, desc="rendering persons", disable=None))
+    crops = {key: np.concatenate([part[key] for part in parts])[:n] for key in parts[0]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_path = path.with_suffix(f".{os.getpid()}.npz")
+    np.savez(partial_path, **crops)
+    partial_path.replace(path)
+    return crops
+
+
+def _person_crops(seed: int, size: int, jitter: float, subject: int) -> dict[str, NDArray]:
+    cv2.setNumThreads(1)
+    rng = np.random.default_rng([seed, subject, 0])
+    rows = []
+    for index in range(8):
+        image, row = render_face(seed, subject, index, size=224)
+        box = tight_box(row["landmarks"])
+        side = (box[2:] - box[:2]).mean()
+        grow = np.exp(rng.normal(0, jitter)) - 1
+        box = box + np.tile(rng.normal(0, jitter, 2) * side, 2) + np.array([-1, -1, 1, 1]) * grow * side / 2
+        matrix = crop_matrix(box, size)
+        rows.append(
+            {
+                "images": crop_face(image, box, size),
+                "landmarks": (row["landmarks"] @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32),
+                "expression": np.int64(EXPRESSIONS[8].index(row["expression"])),
+                "valence": np.float32(row["valence"]),
+                "arousal": np.float32(row["arousal"]),
+            }
+        )
+    return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
