@@ -34,8 +34,12 @@ def load_image(picture: Picture) -> NDArray[np.uint8]:
         try:
             with Image.open(picture) as image:
                 return _from_pil(image, str(picture))
+        except ImageError:
+            raise
         except FileNotFoundError as error:
             raise ImageError(f"{picture} does not exist") from error
+        except IsADirectoryError as error:
+            raise ImageError(f"{picture} is a folder; give its pictures as a list of paths") from error
         except UnidentifiedImageError as error:
             raise ImageError(f"{picture} is not a picture that Pillow can read") from error
         except Image.DecompressionBombError as error:
@@ -43,7 +47,7 @@ def load_image(picture: Picture) -> NDArray[np.uint8]:
                 f"{picture} is too large to open safely ({error}); shrink it, or raise "
                 "PIL.Image.MAX_IMAGE_PIXELS if you trust it"
             ) from error
-        except (OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, ValueError) as error:
             raise ImageError(f"{picture} is damaged and cannot be read ({error}); replace it") from error
     return _from_array(np.asarray(picture))
 

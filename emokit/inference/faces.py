@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
-import pooch
 from numpy.typing import NDArray
 from skimage.data import lbp_frontal_face_cascade_filename
 from skimage.feature import Cascade
+
+from emokit.models.weights import WeightsError, download
 
 
 class Faces(NamedTuple):
@@ -85,8 +85,8 @@ class YuNetDetector:
 
     Raises
     ------
-    RuntimeError
-        The file could not be downloaded or is damaged.
+    WeightsError
+        The file could not be downloaded or is not the model.
     """
 
     URL = (
@@ -97,17 +97,11 @@ class YuNetDetector:
 
     def __init__(self, path: str | os.PathLike | None = None, threshold: float = 0.7) -> None:
         if path is None:
-            try:
-                path = pooch.retrieve(self.URL, f"sha256:{self.SHA256}", Path(self.URL).name, pooch.os_cache("emokit"))
-            except (OSError, ValueError) as error:
-                raise RuntimeError(
-                    f"could not download YuNet from {self.URL} ({type(error).__name__}); check the network, "
-                    "pass path=, or use CascadeDetector()"
-                ) from error
+            path = download(self.URL, self.SHA256)
         try:
             self._net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), threshold)
         except cv2.error as error:
-            raise RuntimeError(f"{path} is not the YuNet model; download {self.URL}") from error
+            raise WeightsError(f"{path} is not the YuNet model; download {self.URL}") from error
 
     def __call__(self, image: NDArray[np.uint8]) -> Faces:
         small, factor = _shrunk(image, 1280)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import warnings
 from importlib.resources import files
 from pathlib import Path
@@ -87,63 +86,87 @@ def load_emofan(
         warnings.warn(DEMO_WARNING, stacklevel=2)
         path = Path(str(files("emokit") / "weights" / "demo.safetensors"))
     elif name in PUBLISHED:
-        path = _download(name, accept_licence, cache, base_url)
+        path = _published(name, accept_licence, cache, base_url)
     else:
         path = Path(name_or_path).expanduser()
     if not path.is_file():
         known = ", ".join(repr(n) for n in ("demo", *PUBLISHED))
         raise WeightsError(f"no weights at {path}; give an existing file or one of {known}")
     state, config = _read(path)
-    config = config or _config_from(state, path)
-    if n_expressions not in (None, config["n_expressions"]):
+    model = _build(config or _config_from(state, path), path)
+    if n_expressions not in (None, model.n_expressions):
         raise WeightsError(
-            f"{path} has {config['n_expressions']} expression classes, not {n_expressions}; "
+            f"{path} has {model.n_expressions} expression classes, not {n_expressions}; "
             "leave n_expressions out or choose other weights"
         )
-    model = _build(config, path)
     _check(model.state_dict(), state, path)
     model.load_state_dict(state)
     return model.eval().to(device)
 
 
-def save_emofan(model: EmoFAN, path: str | os.PathLike, **metadata: str) -> None:
+def save_emofan(model: EmoFAN, path: str | os.PathLike, *, half: bool = False) -> None:
     """Write ``model`` and its configuration as safetensors, for `load_emofan`.
 
-    Floating tensors are stored in half precision where that halves the file at no visible
-    loss: pass ``dtype="float16"`` as metadata to ask for it.
+    Parameters
+    ----------
+    model : EmoFAN
+    path : path
+        Ends in ``.safetensors``.
+    half : bool
+        Store half-precision numbers: half the file, outputs equal to about three digits.
     """
-    half = metadata.get("dtype") == "float16"
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path} does not end in .safetensors; rename it")
     state = {
         k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu()
         for k, v in model.state_dict().items()
     }
-    save_file(state, path, metadata={"config": json.dumps(model.config), **metadata})
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(state, beside, metadata={"config": json.dumps(model.config)})
+    beside.replace(path)
 
 
-def _download(name: str, accepted: bool, cache: str | os.PathLike | None, base_url: str) -> Path:
+def download(url: str, sha256: str, folder: str | os.PathLike | None = None) -> Path:
+    """The file at ``url``, downloaded once into ``folder`` (the user's cache by default).
+
+    A file already there is used if its hash is right, and replaced if it is damaged.
+
+    Raises
+    ------
+    WeightsError
+        No network, no such file, or a file with another hash.
+    """
+    folder = Path(folder) if folder else Path(pooch.os_cache("emokit"))
+    file = url.rsplit("/", 1)[-1]
+    try:
+        # pooch moves a download to its place only when its hash is right.
+        return Path(pooch.retrieve(url, f"sha256:{sha256}", file, folder, progressbar=True))
+    except OSError as error:  # all of requests' exceptions are
+        raise WeightsError(
+            f"could not download {url} ({error}); check the network and try again, or get the file "
+            f"elsewhere and put it at {folder / file}"
+        ) from error
+    except ValueError as error:
+        raise WeightsError(
+            f"what {url} sends is not the published file (its sha256 differs): cut short or altered; "
+            f"try again, or get the file elsewhere and put it at {folder / file}"
+        ) from error
+
+
+def _published(name: str, accepted: bool, cache: str | os.PathLike | None, base_url: str) -> Path:
+    """The paper's weights, once their licence is accepted; it is shown every time."""
+    file, sha256 = PUBLISHED[name]
+    folder = Path(cache) if cache else Path(pooch.os_cache("emokit"))
     licence = LICENCE.format(name=name)
-    if not (accepted or os.environ.get(LICENCE_VARIABLE) == "1"):
+    # A file lies in the cache only after its licence was accepted there.
+    if not (accepted or os.environ.get(LICENCE_VARIABLE) == "1" or (folder / file).exists()):
         raise WeightsError(
             f"{licence} To accept, call load_emofan({name!r}, accept_licence=True) or set "
             f"{LICENCE_VARIABLE}=1."
         )
     print(licence)
-    file, sha256 = PUBLISHED[name]
-    folder = Path(cache) if cache else Path(pooch.os_cache("emokit"))
-    try:
-        # pooch downloads to a temporary file and moves it only when its hash is right, and
-        # downloads again when what lies in the cache is damaged.
-        return Path(pooch.retrieve(base_url + file, f"sha256:{sha256}", file, folder))
-    except ValueError as error:
-        raise WeightsError(
-            f"the download of {base_url}{file} is not the published file (sha256 differs): it was "
-            "cut short or altered; try again, or download it yourself and pass its path"
-        ) from error
-    except (OSError, pooch.core.requests.exceptions.RequestException) as error:
-        raise WeightsError(
-            f"could not download {base_url}{file} ({type(error).__name__}); check the network, or "
-            f"put the file into {folder} or pass its path"
-        ) from error
+    return download(base_url + file, sha256, folder)
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict | None]:
@@ -159,7 +182,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict | None]:
     else:
         try:
             state, config = torch.load(path, map_location="cpu", weights_only=True), None
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        except Exception as error:  # a file that is no archive of tensors fails in any of many ways
             raise WeightsError(f"{path} does not hold plain weights and was not run; {mend}") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]

@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     model = train(args)
-    save_emofan(model, Path(args.out) / "demo.safetensors", dtype="float16")
+    save_emofan(model, Path(args.out) / "demo.safetensors", half=True)
     # Other seeds are other persons: nothing below was seen in training.
     result = evaluate(model, rendered_crops(2000, seed=args.seed + 1000, size=args.size), args.device)
     (Path(args.out) / "result.json").write_text(json.dumps(result, indent=2))
