@@ -15,8 +15,7 @@ def test_state_dict_is_the_public_checkpoints():
     with open(PARITY / "emonet_8_state_dict.csv") as file:
         expected = [(r["name"], r["shape"], r["dtype"]) for r in csv.DictReader(file)]
     found = [
-        (k, "x".join(map(str, v.shape)), str(v.dtype).removeprefix("torch."))
-        for k, v in EmoFAN().state_dict().items()
+        (k, "x".join(map(str, v.shape)), str(v.dtype).removeprefix("torch.")) for k, v in EmoFAN().state_dict().items()
     ]
     assert found == expected
 

@@ -143,7 +143,9 @@ def test_tensors_that_do_not_fit_are_named(model, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\x89PNG\r\n\x1a\n" * 50, b"PK\x03\x04" + b"\0" * 99])
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>not found</html>", b"\x89PNG\r\n\x1a\n" * 50, b"PK\x03\x04" + b"\0" * 99]
+)
 def test_files_that_are_no_weights_are_named(tmp_path, suffix, content):
     path = tmp_path / f"model{suffix}"
     path.write_bytes(content)

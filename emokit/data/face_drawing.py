@@ -150,7 +150,16 @@ def _hair_behind(canvas: Canvas, look: Look, at) -> None:
 
 
 def _neck(canvas: Canvas, look: Look, scene: Scene, at) -> None:
-    shoulders = [(-2.3, 3.4), (-2.1, 2.2), (-1.3, 1.95), (-0.55, 1.72), (0.55, 1.72), (1.3, 1.95), (2.1, 2.2), (2.3, 3.4)]
+    shoulders = [
+        (-2.3, 3.4),
+        (-2.1, 2.2),
+        (-1.3, 1.95),
+        (-0.55, 1.72),
+        (0.55, 1.72),
+        (1.3, 1.95),
+        (2.1, 2.2),
+        (2.3, 3.4),
+    ]
     canvas.fill(at(smooth(np.array(shoulders)), -0.5), scene.clothes, blur=0.02)
     neck = [(-0.58, 0.5), (-0.56, 1.62), (-0.68, 1.85), (0, 2.15), (0.68, 1.85), (0.56, 1.62), (0.58, 0.5)]
     canvas.fill(at(neck, -0.3), shade(look.skin, 0.72), blur=0.02)
@@ -299,7 +308,16 @@ def _hair_front(canvas: Canvas, geometry: Geometry, look: Look, at) -> None:
         "long": [(-1.0, 0.35), (-0.90, -0.55), (-0.52, -0.94), (-0.1, -1.16), (0.45, -1.0), (0.90, -0.55), (1.0, 0.35)],
         "bun": [(-0.98, -0.3), (-0.88, -0.86), (-0.5, -1.10), (0, -1.16), (0.5, -1.10), (0.88, -0.86), (0.98, -0.3)],
     }[look.hair_style]  # fmt: skip
-    top = [(1.10, -0.45), (1.04, -0.95), (0.72, -1.38), (0.3, -1.55), (-0.3, -1.55), (-0.72, -1.38), (-1.04, -0.95), (-1.10, -0.45)]
+    top = [
+        (1.10, -0.45),
+        (1.04, -0.95),
+        (0.72, -1.38),
+        (0.3, -1.55),
+        (-0.3, -1.55),
+        (-0.72, -1.38),
+        (-1.04, -0.95),
+        (-1.10, -0.45),
+    ]
     if look.hair_style == "long":
         top = [(1.2, 0.9), *top, (-1.2, 0.9)]
     hair = at(smooth(np.array(line + top), closed=True))
@@ -319,7 +337,9 @@ def _glasses(canvas: Canvas, geometry: Geometry, at) -> None:
         canvas.fill(ring, (225, 235, 240), 0.10)
         canvas.line(np.vstack((ring, ring[:1])), frame, 0.035, 0.9)
     left, right = rings
-    canvas.line(np.array([left + [0.31, -0.03], (left + right) / 2 + [0, -0.07], right + [-0.31, -0.03]]), frame, 0.035, 0.9)
+    canvas.line(
+        np.array([left + [0.31, -0.03], (left + right) / 2 + [0, -0.07], right + [-0.31, -0.03]]), frame, 0.035, 0.9
+    )
 
 
 def _develop(pixels: NDArray[np.float32], scene: Scene, rng: np.random.Generator) -> NDArray[np.uint8]:

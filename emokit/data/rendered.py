@@ -139,7 +139,9 @@ def draw_person(rng: np.random.Generator, **groups: str) -> tuple[dict[str, str]
     hair = _HAIRS[rng.integers(light_hair)]
     grey = float(np.clip([0, 0.25, 0.85][old] + rng.normal(0, 0.15), 0, 1)) if old else 0.0
     first, last = _SKINS[chosen["skin_tone"]]
-    style = rng.choice(["bald", "short", "fringe", "long", "bun"], p=[0.06 + 0.06 * old, 0.34 - 0.06 * old, 0.2, 0.25, 0.15])
+    style = rng.choice(
+        ["bald", "short", "fringe", "long", "bun"], p=[0.06 + 0.06 * old, 0.34 - 0.06 * old, 0.2, 0.25, 0.15]
+    )
     beard = rng.uniform(0.25, 0.85) if style in ("bald", "short") and rng.random() < 0.35 else 0.0
     eyes = ((62, 42, 28), (96, 68, 40)) + (((70, 110, 140), (90, 120, 80)) if light_hair == 5 else ())
     look = Look(

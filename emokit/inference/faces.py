@@ -89,10 +89,7 @@ class YuNetDetector:
         The file could not be downloaded or is not the model.
     """
 
-    URL = (
-        "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
-        "face_detection_yunet_2023mar.onnx"
-    )
+    URL = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2023mar.onnx"
     SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
     def __init__(self, path: str | os.PathLike | None = None, threshold: float = 0.7) -> None:

@@ -273,7 +273,9 @@ def _table(
             **{f"p_{name}": p for name, p in zip(expressions, probabilities.T, strict=True)},
             "valence": valence,
             "arousal": arousal,
-            "landmarks": pd.Series(landmarks_column(points) if points is not None else [None] * len(faces), dtype=object),
+            "landmarks": pd.Series(
+                landmarks_column(points) if points is not None else [None] * len(faces), dtype=object
+            ),
             "confidence": confidence,
         }
     )

@@ -63,9 +63,7 @@ class EmoFAN(FAN):
         if n_expressions not in EXPRESSIONS:
             raise ValueError(f"n_expressions must be 5 or 8, got {n_expressions}")
         if input_size % (4 * 2**depth) or input_size < 64:
-            raise ValueError(
-                f"input_size must be at least 64 and a multiple of {4 * 2**depth}, got {input_size}"
-            )
+            raise ValueError(f"input_size must be at least 64 and a multiple of {4 * 2**depth}, got {input_size}")
         self.n_expressions, self.attention, self.input_size = n_expressions, attention, input_size
         in_channels = 3 * width + (0 if attention else N_LANDMARKS)
         self.conv1x1_input_emo_2 = nn.Conv2d(in_channels, width, 1)

@@ -171,9 +171,7 @@ def landmarks_from_heatmaps(heatmaps: Tensor, stride: int = 4) -> tuple[Tensor, 
         position = cells[..., axis]
         inside = (position > 0) & (position < size - 1)
         floor = (peak * 1e-3).clamp(min=1e-6)
-        before, after = (
-            flat.gather(2, (index + d * inside * step).unsqueeze(2)).squeeze(2) for d in (-1, 1)
-        )
+        before, after = (flat.gather(2, (index + d * inside * step).unsqueeze(2)).squeeze(2) for d in (-1, 1))
         before, centre, after = (torch.log(torch.maximum(v, floor)) for v in (before, peak, after))
         curvature = 2 * centre - before - after
         offset = torch.where(curvature > 1e-6, 0.5 * (after - before) / curvature.clamp(min=1e-6), 0.0)

@@ -119,8 +119,7 @@ def save_emofan(model: EmoFAN, path: str | os.PathLike, *, half: bool = False) -
     if path.suffix != ".safetensors":
         raise ValueError(f"{path} does not end in .safetensors; rename it")
     state = {
-        k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu()
-        for k, v in model.state_dict().items()
+        k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu() for k, v in model.state_dict().items()
     }
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     save_file(state, beside, metadata={"config": json.dumps(model.config)})
@@ -162,8 +161,7 @@ def _published(name: str, accepted: bool, cache: str | os.PathLike | None, base_
     # A file lies in the cache only after its licence was accepted there.
     if not (accepted or os.environ.get(LICENCE_VARIABLE) == "1" or (folder / file).exists()):
         raise WeightsError(
-            f"{licence} To accept, call load_emofan({name!r}, accept_licence=True) or set "
-            f"{LICENCE_VARIABLE}=1."
+            f"{licence} To accept, call load_emofan({name!r}, accept_licence=True) or set {LICENCE_VARIABLE}=1."
         )
     print(licence)
     return download(base_url + file, sha256, folder)
@@ -224,8 +222,11 @@ def _check(expected: dict, found: dict, path: Path) -> None:
         for k, v in expected.items()
         if k in found and found[k].shape != v.shape
     ]
-    problems = [f"{len(n)} tensors {word} ({', '.join(n[:3])}{', …' if len(n) > 3 else ''})"
-                for n, word in ((missing, "missing"), (extra, "unknown"), (misshapen, "misshapen")) if n]
+    problems = [
+        f"{len(n)} tensors {word} ({', '.join(n[:3])}{', …' if len(n) > 3 else ''})"
+        for n, word in ((missing, "missing"), (extra, "unknown"), (misshapen, "misshapen"))
+        if n
+    ]
     if problems:
         raise WeightsError(
             f"{path} does not fit EmoFAN: {'; '.join(problems)}; use a checkpoint with the public "

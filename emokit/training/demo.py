@@ -111,7 +111,10 @@ def train(args: argparse.Namespace) -> EmoFAN:
                 schedule.step()
                 losses.append(loss.detach())
             mean = torch.stack(losses).mean().item()
-            print(f"stage {stage} epoch {epoch + 1}/{epochs}: loss {mean:.4f}, {time.perf_counter() - started:.0f} s", flush=True)
+            print(
+                f"stage {stage} epoch {epoch + 1}/{epochs}: loss {mean:.4f}, {time.perf_counter() - started:.0f} s",
+                flush=True,
+            )
             state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(),
                      "schedule": schedule.state_dict(), "epoch": epoch + 1}  # fmt: skip
             torch.save(state, checkpoint.with_suffix(".tmp"))
