@@ -13,21 +13,25 @@ the paper's circumplex (Fig. 1) has them.
 from __future__ import annotations
 
 import os
-import zlib
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
+import pandas as pd
 import pooch
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from emokit.data.crops import crop_face, crop_matrix, tight_box
 from emokit.data.face_drawing import Look, Scene, draw_face, mix
 from emokit.data.face_geometry import AU_NAMES, ActionUnits, Geometry, Points, Pose, Shape, face_geometry
+from emokit.data.tables import BOX, read_table, write_table
 from emokit.models.emofan import EXPRESSIONS
+
+T = TypeVar("T")
 
 PROTOTYPES: dict[str, dict[str, float]] = {
     "neutral": {},
@@ -56,6 +60,7 @@ AROUSAL_WEIGHTS = {
 
 # Part of every cache's name: raise it when the same seed gives other pictures.
 _RECIPE = "v1"
+SAMPLE = {"n": 128, "seed": 2000, "size": 256}
 
 AGE_BANDS = ("young", "middle", "older")
 SKIN_TONES = ("light", "medium", "dark")
@@ -196,24 +201,24 @@ def render(
     return image, geometry.landmarks * scale + centre
 
 
-def render_face(seed: int, subject: int, index: int, size: int = 256) -> tuple[NDArray[np.uint8], dict]:
-    """Face ``index`` of person ``subject``: picture (size, size, 3) and its samples-table row.
+def describe_face(seed: int, subject: int, index: int, size: int = 256) -> tuple[dict, dict]:
+    """Face ``index`` of person ``subject``: its samples-table row, and the arguments of `render`.
 
     The same arguments give the same face; a person's eight first faces show the eight
     expressions.
     """
-    person_rng = np.random.default_rng([seed, subject])
-    groups, shape, look = draw_person(person_rng)
+    groups, shape, look = draw_person(np.random.default_rng([seed, subject]))
     rng = np.random.default_rng([seed, subject, index + 1])
     expression = EXPRESSIONS[8][(index + subject) % 8]
     au = draw_action_units(expression, rng)
     pose, scene = draw_scene(rng)
     scale = size * rng.uniform(0.20, 0.27)
     centre = size * (np.array([0.5, 0.47]) + rng.uniform(-0.05, 0.05, 2))
-    image, landmarks = render(au, shape, look, pose, scene, size, scale, centre)
+    landmarks = face_geometry(au, shape, pose).landmarks * scale + centre
     valence, arousal = affect(au)
     row = {
         "id": f"s{subject:05d}_{index:02d}",
+        **dict(zip(BOX, tight_box(landmarks), strict=True)),
         "landmarks": landmarks,
         "expression": expression,
         "valence": valence,
@@ -221,7 +226,50 @@ def render_face(seed: int, subject: int, index: int, size: int = 256) -> tuple[N
         "subject": f"s{subject:05d}",
         **groups,
     }
-    return image, row
+    names = ("au", "shape", "look", "pose", "scene", "size", "scale", "centre")
+    return row, dict(zip(names, (au, shape, look, pose, scene, size, scale, centre), strict=True))
+
+
+def render_face(seed: int, subject: int, index: int, size: int = 256) -> tuple[NDArray[np.uint8], dict]:
+    """The picture (size, size, 3) and the samples-table row of the face that `describe_face` describes."""
+    row, drawing = describe_face(seed, subject, index, size)
+    return render(**drawing)[0], row
+
+
+def rendered_faces(
+    n: int, seed: int = 0, size: int = 256, folder: str | os.PathLike | None = None, workers: int | None = None
+) -> pd.DataFrame:
+    """Samples table of ``n`` rendered faces, eight of each person, with pictures on disk.
+
+    Parameters
+    ----------
+    n : int
+        Faces; the last person may have fewer than eight.
+    seed : int
+        Different seeds share no person.
+    size : int
+        Side of the pictures in pixels.
+    folder : path, optional
+        Where ``samples.csv`` and ``images/`` go; a folder of the user's cache by default. What
+        lies there is used, and an interrupted rendering goes on.
+    workers : int, optional
+        Processes; all cores otherwise.
+    """
+    folder = Path(folder) if folder else _cache(f"faces-{_RECIPE}-{n}-{seed}-{size}")
+    table = folder / "samples.csv"
+    if not table.exists():
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        rows = [row for person in _each_person(_person_files, n, workers, folder, n, seed, size) for row in person]
+        samples = pd.DataFrame(rows).round(dict.fromkeys(BOX, 2))
+        samples.insert(1, "image", "images/" + samples["id"] + ".jpg")
+        write_table(samples, table)
+    return read_table(table)
+
+
+def sample_faces() -> pd.DataFrame:
+    """The sample that ships in ``data/`` of the repository; rendered, once, where there is none."""
+    shipped = Path(__file__).parents[2] / "data" / "rendered"
+    return rendered_faces(**SAMPLE, folder=shipped if (shipped / "samples.csv").exists() else None)
 
 
 def rendered_crops(
@@ -248,26 +296,46 @@ def rendered_crops(
         ``images`` (n, size, size, 3) uint8, ``landmarks`` (n, 68, 2) in crop pixels,
         ``expression`` (n,) class indices, ``valence`` and ``arousal`` (n,).
     """
-    recipe = f"{_RECIPE}-{n}-{seed}-{size}-{jitter}"
-    path = Path(pooch.os_cache("emokit")) / f"crops-{zlib.crc32(recipe.encode()):08x}.npz"
+    path = _cache(f"crops-{_RECIPE}-{n}-{seed}-{size}-{jitter}.npz")
     if path.exists():
         with np.load(path) as stored:
             return dict(stored)
-    persons = -(-n // 8)
-    work = partial(_person_crops, seed, size, jitter)
-    with ProcessPoolExecutor(workers) as pool:
-        parts = pool.map(work, range(persons), chunksize=8)
-        parts = list(tqdm(parts, total=persons, desc="rendering persons", disable=None))
+    parts = _each_person(_person_crops, n, workers, seed, size, jitter)
     crops = {key: np.concatenate([part[key] for part in parts])[:n] for key in parts[0]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(partial_path, **crops)
-    partial_path.replace(path)
+    beside = path.with_suffix(f".{os.getpid()}.npz")
+    np.savez(beside, **crops)
+    beside.replace(path)
     return crops
 
 
-def _person_crops(seed: int, size: int, jitter: float, subject: int) -> dict[str, NDArray]:
-    cv2.setNumThreads(1)
+def _cache(name: str) -> Path:
+    return Path(pooch.os_cache("emokit")) / name
+
+
+def _each_person(work: Callable[..., T], n: int, workers: int | None, *arguments) -> list[T]:
+    """``work(subject, *arguments)`` for every person of ``n`` faces, in parallel."""
+    persons = -(-n // 8)
+    pool = Parallel(workers or -1, return_as="generator")
+    parts = pool(delayed(work)(subject, *arguments) for subject in range(persons))
+    return list(tqdm(parts, "rendering persons", persons, disable=None))
+
+
+def _person_files(subject: int, folder: Path, n: int, seed: int, size: int) -> list[dict]:
+    """Rows of a person's faces; pictures that are not there yet are drawn."""
+    rows = []
+    for index in range(min(8, n - 8 * subject)):
+        row, drawing = describe_face(seed, subject, index, size)
+        path = folder / "images" / f"{row['id']}.jpg"
+        if not path.exists():
+            beside = path.with_suffix(".part.jpg")
+            cv2.imwrite(str(beside), render(**drawing)[0][:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+            beside.replace(path)
+        rows.append(row)
+    return rows
+
+
+def _person_crops(subject: int, seed: int, size: int, jitter: float) -> dict[str, NDArray]:
     rng = np.random.default_rng([seed, subject, 0])
     rows = []
     for index in range(8):

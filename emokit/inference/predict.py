@@ -264,8 +264,8 @@ def _table(
     probabilities = probabilities.reshape(len(faces), len(names))
     return pd.DataFrame(
         {
-            "id": pd.Series([face.id for face in faces], dtype=object),
-            "image": pd.Series([face.image for face in faces], dtype=object),
+            "id": pd.Series([face.id for face in faces], dtype=str),
+            "image": pd.Series([face.image for face in faces], dtype=str),
             "face": np.array([face.number for face in faces], dtype=np.int64),
             **dict(zip(BOX, boxes.T, strict=True)),
             "score": np.array([face.score for face in faces], dtype=np.float64),
