@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-Picture = str | os.PathLike | NDArray | Image.Image
+Picture = str | os.PathLike | IO[bytes] | NDArray | Image.Image
 
 
 class ImageError(ValueError):
@@ -18,9 +21,10 @@ class ImageError(ValueError):
 def load_image(picture: Picture) -> NDArray[np.uint8]:
     """``picture`` as an RGB array (H, W, 3), uint8, upright.
 
-    Files and PIL images are turned as their EXIF orientation says; transparency is laid on
-    white; 16-bit pictures are scaled to 8 bits; grey ones get three equal channels. Arrays
-    are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16, bool, or floats in [0, 1].
+    Paths, open files and PIL images are turned as their EXIF orientation says; transparency is
+    laid on white; 16-bit pictures are scaled to 8 bits; grey ones get three equal channels.
+    Arrays are (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): uint8, uint16, bool, or floats in
+    [0, 1].
 
     Raises
     ------
@@ -29,27 +33,35 @@ def load_image(picture: Picture) -> NDArray[np.uint8]:
         another shape, type or range.
     """
     if isinstance(picture, Image.Image):
-        return _from_pil(picture, "the PIL image")
-    if isinstance(picture, str | os.PathLike):
-        try:
-            with Image.open(picture) as image:
-                return _from_pil(image, str(picture))
-        except ImageError:
-            raise
-        except FileNotFoundError as error:
-            raise ImageError(f"{picture} does not exist") from error
-        except IsADirectoryError as error:
-            raise ImageError(f"{picture} is a folder; give its pictures as a list of paths") from error
-        except UnidentifiedImageError as error:
-            raise ImageError(f"{picture} is not a picture that Pillow can read") from error
-        except Image.DecompressionBombError as error:
-            raise ImageError(
-                f"{picture} is too large to open safely ({error}); shrink it, or raise "
-                "PIL.Image.MAX_IMAGE_PIXELS if you trust it"
-            ) from error
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ImageError(f"{picture} is damaged and cannot be read ({error}); replace it") from error
+        with _named_errors("the PIL image"):
+            return _from_pil(picture, "the PIL image")
+    if hasattr(picture, "read") or isinstance(picture, str | os.PathLike):
+        name = getattr(picture, "name", "the file") if hasattr(picture, "read") else str(picture)
+        with _named_errors(name), Image.open(picture) as image:
+            return _from_pil(image, name)
     return _from_array(np.asarray(picture))
+
+
+@contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    """Pillow's many errors as one kind that names the picture and the mend."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageError(f"{name} does not exist") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{name} is a folder; give its pictures as a list of paths") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name} is not a picture that Pillow can read") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f"{name} is too large to open safely ({error}); shrink it, or raise "
+            "PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ImageError(f"{name} is damaged and cannot be read ({error}); replace it") from error
 
 
 def _from_pil(image: Image.Image, name: str) -> NDArray[np.uint8]:

@@ -137,8 +137,9 @@ def _sources(images: object) -> tuple[Iterator[_Source], int | None]:
         images = read_table(images)
     if isinstance(images, pd.DataFrame):
         return _table_sources(read_table(images)), len(images)
-    single = not isinstance(images, Iterable) or hasattr(images, "convert")
-    if isinstance(images, str | os.PathLike) or single or (isinstance(images, np.ndarray) and images.ndim < 4):
+    # PIL images and open files are single pictures, whatever iterating over them gives.
+    single = any(hasattr(images, name) for name in ("convert", "read", "__fspath__")) or isinstance(images, str)
+    if single or not isinstance(images, Iterable) or (isinstance(images, np.ndarray) and images.ndim < 4):
         images = [images]
     total = len(images) if hasattr(images, "__len__") else None
     return (_Source(_name(picture, i), picture) for i, picture in enumerate(images)), total

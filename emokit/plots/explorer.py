@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import ipywidgets
 import matplotlib.pyplot as plt
-from PIL import Image
 
 from emokit.data.images import ImageError, Picture, load_image
 from emokit.inference.faces import Detector
@@ -45,18 +45,30 @@ class Explorer(ipywidgets.VBox):
         self.face.observe(self._show, "value")
         self._read()
 
+    @contextmanager
+    def _quiet(self, control: ipywidgets.Widget, handler: Callable) -> Iterator[None]:
+        """Change ``control`` without ``handler`` hearing of it."""
+        control.unobserve(handler, "value")
+        try:
+            yield
+        finally:
+            control.observe(handler, "value")
+
     def _uploaded(self, _change: object) -> None:
         if not self.upload.value:
             return
         file = self.upload.value[0]
         self.upload.value = ()  # the same file may be uploaded again
         try:
-            self.pictures[file["name"]] = load_image(Image.open(io.BytesIO(file["content"])))
-        except (ImageError, OSError) as error:
-            self.message.value = f"{file['name']} cannot be used: {error}"
+            picture = load_image(io.BytesIO(file["content"]))
+        except ImageError as error:
+            self.message.value = f"{file['name']}: {error}"
             return
-        self.menu.options = list(self.pictures)
-        self.menu.value = file["name"]
+        self.pictures[file["name"]] = picture
+        with self._quiet(self.menu, self._read):
+            self.menu.options = list(self.pictures)
+            self.menu.value = file["name"]
+        self._read()
 
     def _read(self, _change: object = None) -> None:
         self.message.value = "looking for faces …"
@@ -65,7 +77,8 @@ class Explorer(ipywidgets.VBox):
             self.found = predict(self.pictures[self.menu.value], self.model, self.detector, progress=False)
         count = len(self.found)
         self.message.value = {0: "no face found", 1: "1 face"}.get(count, f"{count} faces")
-        self.face.value, self.face.max = 0, max(count - 1, 0)
+        with self._quiet(self.face, self._show):
+            self.face.value, self.face.max = 0, max(count - 1, 0)
         self.face.disabled = count < 2
         self._show()
 

@@ -123,7 +123,7 @@ def face_grid(
     """Faces side by side; ``titles`` for each, or for the first row only if there are ``columns``."""
     rows = -(-len(images) // columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(1.6 * columns, 1.75 * rows), squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03},
+        rows, columns, figsize=(1.6 * columns, 1.6 * rows + 0.3), squeeze=False, gridspec_kw={"wspace": 0.03, "hspace": 0.03},
         layout="constrained",
     )  # fmt: skip
     for ax in axes.flat:
