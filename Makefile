@@ -11,7 +11,12 @@ tour: .venv/kit
 	$(BIN)/jupyter nbconvert --execute --to html notebooks/00_tour.ipynb --output-dir out --output 00_tour
 
 test: .venv/dev
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --nbval-lax tests notebooks
+
+# Train the demo weights anew (under an hour on two cores) and put them into the package.
+demo: .venv/kit
+	$(BIN)/python -m emokit.training.demo --out out/demo
+	cp out/demo/demo.safetensors emokit/weights/demo.safetensors
 
 .venv/kit: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -23,6 +23,7 @@ def circumplex(
     expression: ArrayLike | None = None,
     *,
     words: bool | None = None,
+    legend: bool = True,
     ax: Axes | None = None,
     **scatter,
 ) -> Axes:
@@ -33,10 +34,12 @@ def circumplex(
     valence, arousal : array-like, shape (n,)
         In [-1, 1].
     expression : array-like of str, shape (n,), optional
-        Colours the points; several expressions get a legend.
+        Colours the points.
     words : bool, optional
         Write the expressions where the rendered prototypes have them; by default unless a
         legend names them.
+    legend : bool
+        Name the colours of several expressions beside the circle.
     ax : Axes, optional
     **scatter
         Passed on to ``Axes.scatter``.
@@ -60,7 +63,7 @@ def circumplex(
         for name in present:
             chosen = expression == name
             ax.scatter(valence[chosen], arousal[chosen], color=COLOURS[name], label=name, **scatter)
-        if len(present) > 1:
+        if legend and len(present) > 1:
             ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, handletextpad=0.2)
     ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal", xticks=(-1, 0, 1), yticks=(-1, 0, 1))
     ax.set_xlabel("unpleasant  ←  valence  →  pleasant")
