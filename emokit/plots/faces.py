@@ -36,8 +36,11 @@ def draw_landmarks(points: ArrayLike, ax: Axes, size: float = 5, colour: str = _
     return ax
 
 
-def photo(image: Picture, predictions: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """A photograph with every face's box and landmarks, numbered where there are several."""
+def photo(image: Picture, predictions: pd.DataFrame, zoom: float | None = None, ax: Axes | None = None) -> Axes:
+    """A photograph with every face's box and landmarks, numbered where there are several.
+
+    ``zoom`` shows only the faces and ``zoom`` times their size around them.
+    """
     pixels = load_image(image)
     ax = ax or plt.subplots(layout="constrained")[1]
     ax.imshow(pixels)
@@ -45,10 +48,17 @@ def photo(image: Picture, predictions: pd.DataFrame, ax: Axes | None = None) -> 
         x0, y0, x1, y1 = face[BOX]
         ax.add_patch(plt.Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="white", linewidth=1.5))
         if not np.isnan(points).any():
-            draw_landmarks(points, ax, size=3)
+            draw_landmarks(points, ax, size=3 if zoom is None else 12)
         if len(predictions) > 1:
             ax.annotate(str(face["face"]), (x0, y0), color="black", backgroundcolor="white", fontsize=8)
-    ax.set(xlim=(-0.5, pixels.shape[1] - 0.5), ylim=(pixels.shape[0] - 0.5, -0.5))
+    limit = np.array(pixels.shape[1::-1]) - 0.5
+    first, last = np.array([-0.5, -0.5]), limit
+    if zoom is not None and len(predictions):
+        boxes = predictions[BOX].to_numpy(float).reshape(-1, 2, 2)
+        low, high = boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)
+        reach = zoom * (high - low).max()
+        first, last = np.maximum(low - reach, -0.5), np.minimum(high + reach, limit)
+    ax.set(xlim=(first[0], last[0]), ylim=(last[1], first[1]))
     ax.axis("off")
     return ax
 
@@ -99,7 +109,7 @@ def answer(image: Picture, predictions: pd.DataFrame, model: EmoFAN, face: int =
         [["photo", "heatmaps", "bars"], ["photo", "attention", "circumplex"]], width_ratios=[1.6, 0.9, 1.1],
         height_ratios=[1, 1],
     )  # fmt: skip
-    photo(image, predictions, axes["photo"])
+    photo(image, predictions, zoom=0.7, ax=axes["photo"])
     row = predictions.iloc[face]
     maps = face_maps(image, row[BOX].to_numpy(float), model)
     map_overlay(maps, maps.heatmaps.max(axis=0), axes["heatmaps"])
