@@ -34,7 +34,7 @@ class Explorer(ipywidgets.VBox):
     def __init__(self, model: EmoFAN, pictures: Mapping[str, Picture], detector: Detector | None = None) -> None:
         self.model, self.detector, self.pictures = model, detector, dict(pictures)
         self.menu = ipywidgets.Dropdown(options=list(self.pictures), description="Picture")
-        self.upload = ipywidgets.FileUpload(accept="image/*", description="Upload a picture")
+        self.upload = ipywidgets.FileUpload(accept="image/*", description="Upload")
         self.face = ipywidgets.BoundedIntText(0, 0, 0, description="Face", layout={"width": "140px"})
         self.message = ipywidgets.Label()
         self.slide = ipywidgets.Image(format="png", layout={"max_width": "100%"})

@@ -118,7 +118,7 @@ def answer(image: Picture, predictions: pd.DataFrame, model: EmoFAN, face: int =
     circumplex(row["valence"], row["arousal"], [row["expression"]], ax=axes["circumplex"], s=160)
     titles = {"photo": "Face box and 68 landmarks", "heatmaps": "Landmark heatmaps", "attention": "Attention",
               "bars": "Portrayed expression",
-              "circumplex": f"Valence {row['valence']:+.2f}, arousal {row['arousal']:+.2f}"}  # fmt: skip
+              "circumplex": f"Valence {row['valence']:+.2f}, arousal {row['arousal']:+.2f}".replace("-", "−")}  # fmt: skip
     for name, title in titles.items():
         axes[name].set_title(title, fontsize=13, loc="left", color=INK)
     return figure
