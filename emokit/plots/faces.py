@@ -118,10 +118,14 @@ def answer(image: Picture, predictions: pd.DataFrame, model: EmoFAN, face: int =
     circumplex(row["valence"], row["arousal"], [row["expression"]], ax=axes["circumplex"], s=160)
     titles = {"photo": "Face box and 68 landmarks", "heatmaps": "Landmark heatmaps", "attention": "Attention",
               "bars": "Portrayed expression",
-              "circumplex": f"Valence {row['valence']:+.2f}, arousal {row['arousal']:+.2f}".replace("-", "−")}  # fmt: skip
+              "circumplex": f"Valence {_signed(row['valence'])}, arousal {_signed(row['arousal'])}"}  # fmt: skip
     for name, title in titles.items():
         axes[name].set_title(title, fontsize=13, loc="left", color=INK)
     return figure
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")  # adding zero makes −0 a 0
 
 
 def face_grid(

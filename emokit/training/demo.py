@@ -147,6 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="out/demo", help="folder of checkpoints and results")
     parser.add_argument("--faces", type=int, default=12_000)
+    parser.add_argument("--test-faces", type=int, default=2000)
     parser.add_argument("--epochs1", type=int, default=10, help="epochs of stage 1 (landmarks)")
     parser.add_argument("--epochs2", type=int, default=14, help="epochs of stage 2 (affect)")
     parser.add_argument("--width", type=int, default=64)
@@ -158,7 +159,7 @@ def main() -> None:
     model = train(args)
     save_emofan(model, Path(args.out) / "demo.safetensors", half=True)
     # Other seeds are other persons: nothing below was seen in training.
-    result = evaluate(model, rendered_crops(2000, seed=args.seed + 1000, size=args.size), args.device)
+    result = evaluate(model, rendered_crops(args.test_faces, seed=args.seed + 1000, size=args.size), args.device)
     (Path(args.out) / "result.json").write_text(json.dumps(result, indent=2))
     print(json.dumps(result, indent=2))
 
