@@ -26,7 +26,7 @@ def test_unknown_attributes_are_named():
 
     with pytest.raises(AttributeError, match="nothing_there"):
         _ = emokit.nothing_there
-    assert {"data", "inference", "models", "plots", "training"} <= set(dir(emokit))
+    assert {"data", "evaluation", "inference", "models", "plots", "training"} <= set(dir(emokit))
 
 
 def test_the_conda_environment_is_in_step():
@@ -71,8 +71,8 @@ assert 'wheel' in emokit.__file__, emokit.__file__
 faces = emokit.data.sample_faces().head(4)
 assert 'cache' in faces.image[0], faces.image[0]
 model = emokit.models.load_emofan('demo')
-print(len(emokit.inference.predict(faces, model)))
+print(len(emokit.inference.predict(faces, model)), len(emokit.evaluation.published()))
 """
     result = installed(code)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.strip() == "4"
+    assert result.stdout.strip() == "4 254"
