@@ -84,12 +84,3 @@ def test_stage_two_leaves_fan_alone(demo, crops):
     optimiser.step()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed and all("emo_" in name for name in changed)
-
-
-def test_mirrored_landmarks_are_the_landmarks_of_the_mirror():
-    assert torch.equal(training.MIRROR[training.MIRROR], torch.arange(68))
-    from emokit.data.face_geometry import ActionUnits, Pose, Shape, face_geometry
-
-    smirk = ActionUnits()
-    left, right = (face_geometry(smirk, Shape(), Pose(yaw, 0, 0)).landmarks for yaw in (15, -15))
-    np.testing.assert_allclose(left[training.MIRROR] * [-1, 1], right, atol=1e-6)

@@ -18,17 +18,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from emokit.data.augment import MIRROR
 from emokit.data.rendered import rendered_crops
 from emokit.models.emofan import EmoFAN
 from emokit.models.fan import landmarks_from_heatmaps
 from emokit.models.weights import load_emofan, save_emofan
 from emokit.training.losses import ccc_loss, concordance, heatmap_loss, mse_loss
-
-# Left and right swap in a mirror: index of each landmark's mirror image.
-MIRROR = torch.tensor(
-    [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46,
-     39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65]
-)  # fmt: skip
 
 
 def batches(crops: dict[str, np.ndarray], size: int, rng: np.random.Generator, device: str, label: str):

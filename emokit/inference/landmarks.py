@@ -1,0 +1,57 @@
+"""Landmarks recomputed by FAN (modality F of the paper's Table 5), kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pandas as pd
+import pooch
+import torch
+from torch import nn
+
+from emokit.data.crops import tight_box
+from emokit.data.tables import BOX, landmarks_of, read_table, write_table
+from emokit.inference.predict import predict
+
+
+def recompute_landmarks(
+    samples: pd.DataFrame, model: nn.Module, folder: str | os.PathLike | None = None, batch_size: int = 32
+) -> pd.DataFrame:
+    """``samples`` with landmarks and boxes that ``model`` finds in the crops around the old ones.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        With a box or landmarks in every row.
+    model : EmoFAN
+    folder : path, optional
+        Where results are kept, one Parquet file per table and network; the user's cache by
+        default.
+    batch_size : int
+    """
+    samples = read_table(samples)
+    path = Path(folder or pooch.os_cache("emokit")) / f"landmarks-{_fingerprint(samples, model)}.parquet"
+    if path.exists():
+        found = read_table(path)
+    else:
+        found = predict(samples, model, batch_size=batch_size)[["id", "landmarks"]]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(found, path)
+    samples["landmarks"] = found["landmarks"].to_numpy()
+    samples[BOX] = tight_box(landmarks_of(samples))
+    return samples
+
+
+def _fingerprint(samples: pd.DataFrame, model: nn.Module) -> str:
+    """Of what the landmarks follow from: pictures, boxes and weights."""
+    digest = hashlib.sha256()
+    columns = [c for c in ("id", "image", *BOX) if c in samples]
+    digest.update(pd.util.hash_pandas_object(samples[columns].astype(str), index=False).to_numpy().tobytes())
+    if "landmarks" in samples:
+        digest.update(landmarks_of(samples).tobytes())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"")
+    return digest.hexdigest()[:16]

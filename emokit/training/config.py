@@ -1,0 +1,146 @@
+"""One readable YAML file per training run.
+
+Every row of the paper's Table 5 is a ``network`` and a ``modality``, every row of Table 6 a
+``loss``::
+
+    network: emofan
+    modality: F+R+C+A+S
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from emokit.data.augment import Augment
+from emokit.training.module import Optimiser
+
+MODALITIES = {
+    "O": "original landmarks",
+    "F": "landmarks recomputed by FAN",
+    "R": "valence and arousal regression",
+    "C": "expression classification",
+    "A": "attention",
+    "S": "shake-shake weights of the MSE, PCC and CCC losses",
+    "D": "distillation",
+}
+
+
+class Strict(BaseModel):
+    """A part of the configuration: unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Strict):
+    """Where samples come from: a data set and its reader's arguments."""
+
+    dataset: Literal["rendered", "table"] = "rendered"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Config(Strict):
+    """A training run.
+
+    Attributes
+    ----------
+    train, validation : Data
+    network : {"emofan", "resnet18"}
+    modality : str
+        Letters of the paper's Table 5 joined by ``+``: see `MODALITIES`.
+    loss : {"ccc", "mse", "pcc"}
+        Regression loss without S (Table 6).
+    width, input_size, n_expressions : int
+        See `EmoFAN`; ``width`` is 64 for ResNet-18's original.
+    weights : str, optional
+        What `load_emofan` takes, to start from: with ``landmark_epochs`` 0, its FAN.
+    fan : str
+        Weights that recompute landmarks for F.
+    teacher : str, optional
+        Weights of the teacher for D; without them a first run without D trains one.
+    landmark_epochs, epochs : int
+        Epochs of stage 1 (landmarks; EmoFAN only) and stage 2 (affect).
+    balanced : bool
+        Draw every expression equally often.
+    context : float
+        Room around the crop for augmentation; see `FaceDataset`.
+    precision : str
+        Lightning's, such as "bf16-mixed"; "auto" takes it where the hardware has it.
+    compile : bool
+        Run the network through ``torch.compile``.
+    workers : int
+        Processes that read pictures.
+    """
+
+    train: Data = Data()
+    validation: Data = Data()
+    network: Literal["emofan", "resnet18"] = "emofan"
+    modality: str = "O+R+C+A+S"
+    loss: Literal["ccc", "mse", "pcc"] = "ccc"
+    width: int = 256
+    input_size: int = 256
+    n_expressions: Literal[5, 8] = 8
+    weights: str | None = None
+    fan: str = "demo"
+    teacher: str | None = None
+    landmark_epochs: int = 0
+    epochs: int = 45
+    batch_size: int = 32
+    landmark_optimiser: Optimiser = Optimiser()
+    optimiser: Optimiser = Optimiser()
+    augment: Augment | None = Augment()
+    balanced: bool = False
+    context: float = 1.25
+    precision: str = "auto"
+    compile: bool = False
+    workers: int = 0
+    seed: int = 0
+    out: Path = Path("out/run")
+
+    @field_validator("modality")
+    @classmethod
+    def _known_letters(cls, value: str) -> str:
+        letters = value.split("+")
+        unknown = [x for x in letters if x not in MODALITIES]
+        if unknown or len(set(letters)) < len(letters) or "R" not in letters or ("O" in letters) == ("F" in letters):
+            raise ValueError(
+                f"{value!r} is no modality: join R, one of O and F, and any of C, A, S, D with +, such as F+R+C+A"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _possible(self) -> Config:
+        if self.network == "resnet18" and self.landmark_epochs:
+            raise ValueError("resnet18 has no landmarks to learn: set landmark_epochs to 0")
+        if self.network == "resnet18" and self.has("A"):
+            raise ValueError("resnet18 has no attention: leave A out of the modality")
+        return self
+
+    def has(self, letter: str) -> bool:
+        """Whether the modality includes ``letter``."""
+        return letter in self.modality.split("+")
+
+
+def read_config(path: str | os.PathLike, **changes: Any) -> Config:
+    """The configuration in a YAML file, with ``changes`` on top.
+
+    Raises
+    ------
+    ValueError
+        A name or value that does not fit; the message names file and field.
+    """
+    try:
+        written = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        if not isinstance(written, dict):
+            raise ValueError(f"{path} is a list or a word; write one 'name: value' per line")
+        return Config(**written | changes)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise ValueError(f"{path}, {field}: {first['msg']} (got {first['input']!r})") from error

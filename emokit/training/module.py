@@ -1,0 +1,221 @@
+"""What is trained, as Lightning modules: landmarks first, then affect on frozen features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from emokit.data.augment import Augment
+from emokit.models.emofan import AffectOutput, EmoFAN
+from emokit.models.fan import landmarks_from_heatmaps
+from emokit.training.distributed import gather_batch
+from emokit.training.losses import (
+    category_loss,
+    concordance,
+    correlation,
+    distillation_loss,
+    heatmap_loss,
+    regression_loss,
+    shake_weights,
+)
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Adam whose learning rate falls to ``factor`` of itself every ``step`` epochs (paper, "Implementation")."""
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    step: int = 15
+    factor: float = 0.1
+
+
+class FaceModule(lightning.LightningModule):
+    """What both stages share: batches on the device, seeded augmentation, the optimiser.
+
+    Every random number of a step follows from seed, epoch, batch and rank, so that a run
+    that was killed goes on as if it had not been.
+    """
+
+    def __init__(self, model: nn.Module, optimiser: Optimiser, augment: Augment | None, seed: int) -> None:
+        super().__init__()
+        self.model, self.optimiser, self.augment, self.seed = model, optimiser, augment, seed
+
+    def trained(self) -> Iterable[nn.Parameter]:
+        return self.model.parameters()
+
+    def configure_optimizers(self):  # noqa: D102
+        o = self.optimiser
+        adam = torch.optim.Adam(self.trained(), o.learning_rate, (o.beta1, o.beta2), weight_decay=o.weight_decay)
+        return [adam], [torch.optim.lr_scheduler.StepLR(adam, o.step, o.factor)]
+
+    def generator(self, batch_index: int, rank: int = 0) -> torch.Generator:
+        """Random numbers of one step."""
+        state = np.random.SeedSequence([self.seed, self.current_epoch, batch_index, rank])
+        return torch.Generator().manual_seed(int(state.generate_state(1)[0]))
+
+    def inputs(self, batch: Batch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Images in [0, 1], channels last, and landmarks; augmented where a ``generator`` is given."""
+        size = getattr(self.model, "input_size", 256)
+        images, landmarks = batch["image"].float() / 255, batch["landmarks"]
+        if generator is not None and self.augment is not None:
+            images, landmarks = self.augment(images, landmarks, size, generator)
+        elif images.shape[-1] > size:
+            edge = (images.shape[-1] - size) // 2
+            images, landmarks = images[..., edge : edge + size, edge : edge + size], landmarks - edge
+        return images.contiguous(memory_format=torch.channels_last), landmarks
+
+
+class LandmarkModule(FaceModule):
+    """Stage 1: FAN on heatmaps of the 68 landmarks, both hourglasses supervised."""
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        images, landmarks = self.inputs(batch, self.generator(batch_index, self.global_rank))
+        maps = self.model.features(images).heatmaps
+        loss = sum(heatmap_loss(m.float(), landmarks) for m in maps)
+        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True)
+        return loss
+
+    def trained(self) -> Iterable[nn.Parameter]:
+        return [p for name, p in self.model.named_parameters() if "emo_" not in name]
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        images, landmarks = self.inputs(batch)
+        found, _ = landmarks_from_heatmaps(self.model.features(images).heatmaps[-1].float())
+        eyes = (landmarks[:, 36] - landmarks[:, 45]).norm(dim=1, keepdim=True)
+        error = ((found - landmarks).norm(dim=2) / eyes).mean()
+        self.log("landmark_error", error, prog_bar=True, batch_size=len(images), sync_dist=True)
+
+
+class AffectModule(FaceModule):
+    """Stage 2, the baseline, distillation and fine-tuning: expression, valence and arousal.
+
+    EmoFAN's FAN is frozen: it runs in eval mode and without autograd.
+
+    Parameters
+    ----------
+    model : EmoFAN or ResNet18
+    optimiser : Optimiser
+    augment : Augment, optional
+    seed : int
+    categories : bool
+        Train expression too (modality C).
+    loss : {"ccc", "mse", "pcc", "shake"}
+        Regression loss: one of them, or their weighted sum with random weights (modality S).
+    teacher : EmoFAN or ResNet18, optional
+        The student learns valence and arousal from the teacher instead of from the labels, and
+        the KL divergence of their expressions joins the loss (modality D).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: Optimiser = Optimiser(),
+        augment: Augment | None = Augment(),
+        seed: int = 0,
+        *,
+        categories: bool = True,
+        loss: str = "shake",
+        teacher: nn.Module | None = None,
+    ) -> None:
+        super().__init__(model, optimiser, augment, seed)
+        self.categories, self.loss = categories, loss
+        # In a list, so that it is neither trained nor saved with the student.
+        self._teacher = [] if teacher is None else [teacher.eval().requires_grad_(False)]
+        self._seen: list[Tensor] = []
+
+    def trained(self) -> Iterable[nn.Parameter]:
+        return self.model.head_parameters() if isinstance(self.model, EmoFAN) else self.model.parameters()
+
+    def train(self, mode: bool = True) -> AffectModule:
+        super().train(mode)
+        if isinstance(self.model, EmoFAN):
+            for name, child in self.model.named_children():
+                child.train(mode and "emo_" in name)
+        return self
+
+    def on_fit_start(self) -> None:
+        for teacher in self._teacher:
+            teacher.to(self.device, memory_format=torch.channels_last)
+
+    def on_train_epoch_start(self) -> None:
+        self.train()
+
+    def forward(self, images: Tensor) -> AffectOutput:
+        if not isinstance(self.model, EmoFAN):
+            return self.model(images)
+        with torch.no_grad():
+            features = self.model.features(images)
+        return self.model.affect(features)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        images, _ = self.inputs(batch, self.generator(batch_index, self.global_rank))
+        out = self(images)
+        labels = (batch[name] for name in ("expression", "valence", "arousal"))
+        together = map(gather_batch, (out.expression.float(), out.valence.float(), out.arousal.float(), *labels))
+        loss = self.affect_loss(*together, images, self.generator(batch_index))
+        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True)
+        return loss
+
+    def affect_loss(
+        self,
+        logits: Tensor,
+        valence: Tensor,
+        arousal: Tensor,
+        expression: Tensor,
+        true_valence: Tensor,
+        true_arousal: Tensor,
+        images: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """The paper's loss (equation 8) of a batch gathered from all ranks."""
+        loss = valence.new_zeros(())
+        if self.categories:
+            loss = loss + category_loss(logits, expression)
+        for teacher in self._teacher:
+            with torch.no_grad():
+                taught = teacher(images)
+            true_valence, true_arousal = (
+                gather_batch(x.float().clamp(-1, 1)) for x in (taught.valence, taught.arousal)
+            )
+            if self.categories:
+                loss = loss + distillation_loss(logits, gather_batch(taught.expression.float()))
+        weights = shake_weights(generator) if self.loss == "shake" else {self.loss: 1.0}
+        return loss + regression_loss(valence, arousal, true_valence, true_arousal, weights)
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        images, _ = self.inputs(batch)
+        out = self(images)
+        known = torch.stack((batch["expression"].float(), batch["valence"], batch["arousal"]), dim=1)
+        said = torch.stack((out.expression.argmax(dim=1).float(), out.valence.float(), out.arousal.float()), dim=1)
+        self._seen.append(torch.stack((gather_batch(known), gather_batch(said)), dim=2))
+
+    def on_validation_epoch_end(self) -> None:
+        known, said = torch.cat(self._seen).unbind(dim=2)
+        self._seen.clear()
+        for name, value in affect_metrics(known, said).items():
+            self.log(name, value, prog_bar=name.startswith("ccc"), rank_zero_only=self.trainer.world_size > 1)
+
+
+def affect_metrics(known: Tensor, said: Tensor) -> dict[str, Tensor]:
+    """The paper's metrics from (N, 3) tables of class, valence and arousal; predictions are clipped."""
+    found = {}
+    labelled = known[:, 0] >= 0
+    if labelled.any():
+        found["accuracy"] = (known[labelled, 0] == said[labelled, 0]).float().mean()
+    for column, name in ((1, "valence"), (2, "arousal")):
+        true, predicted = known[:, column], said[:, column].clamp(-1, 1)
+        found[f"rmse_{name}"] = (true - predicted).square().mean().sqrt()
+        found[f"sagr_{name}"] = (true.sign() == predicted.sign()).float().mean()
+        found[f"pcc_{name}"] = correlation(predicted, true)
+        found[f"ccc_{name}"] = concordance(predicted, true)
+    return found

@@ -1,0 +1,218 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as mp
+from torch import distributed
+
+from emokit.data import sample_faces
+from emokit.models import EmoFAN, ResNet18, load_emofan
+from emokit.training.config import Config, read_config
+from emokit.training.distributed import gather_batch
+from emokit.training.losses import category_loss, regression_loss
+from emokit.training.module import AffectModule, affect_metrics
+from emokit.training.run import fit
+from emokit.training.sampler import FaceSampler, balanced_weights
+
+TINY = {"width": 16, "input_size": 64, "batch_size": 16, "epochs": 1, "precision": "32-true"}
+
+
+@pytest.fixture(scope="module")
+def faces():
+    samples = sample_faces()
+    return samples.head(48), samples.tail(16)
+
+
+@pytest.mark.parametrize(
+    ("network", "modality"),
+    [
+        ("resnet18", "O+R"), ("resnet18", "F+R+C"), ("emofan", "F+R"), ("emofan", "O+R+C+A+S"), ("emofan", "O+R+C+A+S+D"),
+    ],
+)  # fmt: skip
+def test_rows_of_table_5_are_one_line(faces, tmp_path, monkeypatch, network, modality):
+    monkeypatch.setattr("emokit.inference.landmarks.pooch.os_cache", lambda name: tmp_path / "cache")
+    result = fit(Config(**TINY, network=network, modality=modality, out=tmp_path / "run"), *faces)
+    assert ("accuracy" in result) == ("C" in modality)
+    assert {"rmse_valence", "sagr_arousal", "pcc_valence", "ccc_arousal"} <= set(result)
+    assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
+    assert (tmp_path / "run" / "teacher" / "result.json").exists() == ("D" in modality)
+    assert list((tmp_path / "cache").glob("landmarks-*.parquet")) if "F" in modality else True
+    if network == "emofan":
+        assert load_emofan(tmp_path / "run" / "model.safetensors").attention == ("A" in modality)
+
+
+def test_stage_two_freezes_fan(faces, tmp_path):
+    config = Config(**TINY, landmark_epochs=1, out=tmp_path / "run")
+    fit(config, *faces)
+    after = load_emofan(config.out / "model.safetensors").state_dict()
+    first = torch.load(config.out / "stage1" / "last.ckpt", weights_only=True)["state_dict"]
+    same = {name for name in after if torch.equal(after[name], first[f"model.{name}"])}
+    assert same >= {name for name in after if "emo_" not in name}
+    assert any("emo_" in name for name in set(after) - same)
+
+
+def test_fan_runs_without_autograd():
+    module = AffectModule(EmoFAN(width=16, input_size=64)).train()
+    out = module(torch.rand(2, 3, 64, 64))
+    out.valence.sum().backward()
+    graded = {name for name, p in module.model.named_parameters() if p.grad is not None}
+    assert graded and all("emo_" in name for name in graded)
+    assert not module.model.bn1.training and module.model.emo_fc_2.training
+
+
+def test_the_students_loss_is_the_papers():
+    torch.manual_seed(0)
+    teacher, images = ResNet18(width=16).eval(), torch.rand(6, 3, 64, 64)
+    module = AffectModule(ResNet18(width=16), loss="ccc", teacher=teacher)
+    logits, valence, arousal = torch.randn(6, 8), torch.randn(6), torch.randn(6)
+    labels = torch.tensor([0, 1, 2, 3, 4, -1]), torch.randn(6), torch.randn(6)
+    loss = module.affect_loss(logits, valence, arousal, *labels, images, torch.Generator())
+    said = teacher(images)
+    p_t, p_s = said.expression.softmax(1), logits.softmax(1)
+    expected = (
+        category_loss(logits, labels[0])
+        + (p_t * (p_t / p_s).log()).sum(1).mean()
+        + regression_loss(valence, arousal, said.valence.clamp(-1, 1), said.arousal.clamp(-1, 1), {"ccc": 1.0})
+    )
+    torch.testing.assert_close(loss, expected)
+    assert all(not name.startswith("_teacher") for name in module.state_dict())
+
+
+SIZES = (5, 8)
+
+
+def _one_process(rank: int, port: int, folder: str) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    distributed.init_process_group("gloo", rank=rank, world_size=2)
+    weight, data = _problem()
+    part = slice(rank * 6, rank * 6 + 6)
+    loss = _global_loss(weight, *(x[part] for x in data))
+    loss.backward()
+    distributed.all_reduce(weight.grad)  # data-parallel training averages gradients
+    torch.save((loss.detach(), weight.grad / 2), f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def _problem():
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(SIZES, generator=generator, dtype=torch.float64).requires_grad_()
+    x, valence, arousal = (torch.randn(12, *n, generator=generator, dtype=torch.float64) for n in ((5,), (), ()))
+    return weight, (x, torch.arange(12) % 6, valence, arousal)
+
+
+def _global_loss(weight, x, classes, valence, arousal):
+    out = x @ weight
+    logits, v, a = gather_batch(out[:, :6]), gather_batch(out[:, 6]), gather_batch(out[:, 7])
+    classes, valence, arousal = map(gather_batch, (classes, valence, arousal))
+    weights = {"mse": 0.2, "pcc": 0.3, "ccc": 0.5}
+    return category_loss(logits, classes) + regression_loss(v, a, valence, arousal, weights)
+
+
+def test_two_processes_have_the_loss_and_gradient_of_one(tmp_path):
+    weight, data = _problem()
+    loss = _global_loss(weight, *data)
+    loss.backward()
+    mp.spawn(_one_process, args=(29_500 + os.getpid() % 500, str(tmp_path)), nprocs=2)
+    for rank in (0, 1):
+        other, gradient = torch.load(tmp_path / f"{rank}.pt")
+        assert abs(other - loss) < 1e-5
+        torch.testing.assert_close(gradient, weight.grad, rtol=0, atol=1e-5)
+
+
+def test_ranks_share_an_epoch():
+    ranks = [FaceSampler(11, seed=4, rank=rank, ranks=2) for rank in (0, 1)]
+    for sampler in ranks:
+        sampler.set_epoch(3)
+    dealt = [list(sampler) for sampler in ranks]
+    assert [len(d) for d in dealt] == [6, 6] and set(dealt[0] + dealt[1]) == set(range(11))
+    again = FaceSampler(11, seed=4)
+    first = list(again)
+    again.set_epoch(1)
+    assert sorted(first) == list(range(11)) and list(again) != first
+
+
+def test_balanced_classes_are_drawn_equally_often():
+    classes = np.repeat([0, 1, 2], [900, 90, 10])
+    drawn = classes[list(FaceSampler(1000, 0, balanced_weights(classes)))]
+    assert np.abs(np.bincount(drawn) / 1000 - 1 / 3).max() < 0.06
+
+
+def test_metrics_clip_and_leave_out_missing_labels():
+    known = torch.tensor([[0, 0.5, -0.5], [-1, 1.0, 0.2], [2, -0.3, 0.1]])
+    said = torch.tensor([[0, 0.5, -0.5], [3, 7.0, 0.2], [1, -0.3, 0.1]])
+    found = affect_metrics(known, said)
+    assert found["accuracy"] == 0.5 and found["rmse_valence"] == 0 and found["sagr_arousal"] == 1
+    assert found["ccc_valence"].item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("modality: R+X", "run.yaml, modality: .*join R"),
+        ("optimiser: {lr: 3}", "run.yaml, optimiser.lr"),
+        ("epocs: 3", "run.yaml, epocs: Extra inputs"),
+        ("width: wide", "run.yaml, width: .*'wide'"),
+        ("network: resnet18\nmodality: O+R+A", "resnet18 has no attention"),
+        ("- 3", "one 'name: value' per line"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_wrong_configurations_are_named(tmp_path, text, message):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_config(path)
+
+
+def command(folder, faces, *changes):
+    """The command line of one run, in a process that leaves CPU to its neighbours."""
+    train, validation = faces
+    path = folder / "run.yaml"
+    tables = {}
+    for name, table in (("train", train), ("validation", validation)):
+        table.to_parquet(folder / f"{name}.parquet")
+        tables[name] = {"dataset": "table", "options": {"table": str(folder / f"{name}.parquet")}}
+    path.write_text(json.dumps(TINY | tables | {"epochs": 4, "landmark_epochs": 1}))
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    run = [sys.executable, "-m", "emokit.training", str(path), *changes]
+    return subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(faces, tmp_path):
+    whole = command(tmp_path, faces, f"out={tmp_path}/whole")
+    killed = command(tmp_path, faces, f"out={tmp_path}/killed")
+    checkpoint = tmp_path / "killed" / "stage2" / "last.ckpt"
+    while not checkpoint.exists():
+        assert killed.poll() is None, killed.stderr.read()
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "killed" / "result.json").exists()
+    again = command(tmp_path, faces, f"out={tmp_path}/killed")
+    for run in (whole, again):
+        assert run.wait(300) == 0, run.stderr.read()
+    first, second = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "killed"))
+    assert first == pytest.approx(second, abs=1e-9)
+    # The call from a notebook gives what the command gives.
+    config = read_config(tmp_path / "run.yaml", out=tmp_path / "call")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert fit(config) == pytest.approx(first, abs=1e-9)
+    torch.set_num_threads(threads)
+
+
+def test_two_processes_train_under_torchrun(faces, tmp_path):
+    command(tmp_path, faces, f"out={tmp_path}/unused").kill()
+    run = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={29_000 + os.getpid() % 500}",
+         "-m", "emokit.training", str(tmp_path / "run.yaml"), f"out={tmp_path}/two", "epochs=1"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "ccc_valence" in json.loads((tmp_path / "two" / "result.json").read_text())
