@@ -15,8 +15,11 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
+from emokit.data.afew_va import read_afew_va
+from emokit.data.affectnet import read_affectnet
 from emokit.data.dataset import FaceDataset
 from emokit.data.rendered import rendered_faces
+from emokit.data.sewa import read_sewa
 from emokit.data.tables import read_table
 from emokit.inference.landmarks import recompute_landmarks
 from emokit.models import EXPRESSIONS, EmoFAN, ResNet18, load_emofan, save_emofan
@@ -24,7 +27,13 @@ from emokit.training.config import Config, Data
 from emokit.training.module import AffectModule, FaceModule, LandmarkModule
 from emokit.training.sampler import FaceSampler, balanced_weights
 
-READERS = {"rendered": rendered_faces, "table": read_table}
+READERS = {
+    "affectnet": read_affectnet,
+    "afew_va": read_afew_va,
+    "rendered": rendered_faces,
+    "sewa": read_sewa,
+    "table": read_table,
+}
 
 
 def fit(

@@ -1,0 +1,165 @@
+"""AFEW-VA as a samples table: clips ``001`` … ``600``, each with its frames and one JSON file.
+
+``NNN.json`` holds ``actor``, ``video_id`` and, per frame, 68 landmarks and valence and arousal
+as whole numbers from −10 to 10, which become −1 to 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import GroupKFold
+
+from emokit.data.crops import tight_box
+from emokit.data.problems import DataError, Problems
+from emokit.data.tables import BOX
+
+
+def read_afew_va(folder: str | os.PathLike, *, on_error: str = "raise") -> pd.DataFrame:
+    """Samples table of AFEW-VA.
+
+    Parameters
+    ----------
+    folder : path
+        Holds the numbered clips, at any depth (the release comes in twelve parts).
+    on_error : {"raise", "skip"}
+        See `Problems`; `skipped` tells what was left out.
+
+    Returns
+    -------
+    DataFrame
+        One row per frame: ``id`` (clip/frame), ``image``, box, ``landmarks``, ``valence``,
+        ``arousal``, ``subject`` (the actor), ``clip``, ``frame``.
+
+    Raises
+    ------
+    DataError
+        No clips, or a malformed file or frame; the message names it.
+    """
+    folder, problems = Path(folder), Problems(on_error)
+    clips = sorted(p for p in folder.glob("**/*.json") if p.stem == p.parent.name and p.stem.isdigit())
+    if not clips:
+        raise DataError(f"{folder} holds no clips such as 001/001.json; give the folder AFEW-VA was unpacked into")
+    rows: list[dict] = []
+    seen: dict[str, Path] = {}
+    for path in clips:
+        if path.stem in seen:
+            problems.add(path, None, f"clip {path.stem} is there twice, in {seen[path.stem]} too")
+            continue
+        seen[path.stem] = path
+        rows += _clip(path, problems)
+    if not rows:
+        raise DataError(
+            f"no frame in {folder} can be used; {len(problems.found)} problems, the first: {problems.found[:1]}"
+        )
+    samples = pd.DataFrame(rows)
+    return problems.attach(samples)
+
+
+def _clip(path: Path, problems: Problems) -> list[dict]:
+    try:
+        clip = json.loads(path.read_text(encoding="utf-8"))
+        actor, frames = str(clip["actor"]), clip["frames"].items()
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        problems.add(path, None, f"is no JSON with 'actor' and 'frames' ({error!r})")
+        return []
+    rows = []
+    for name, frame in frames:
+        image = path.parent / f"{name}.png"
+        try:
+            points = np.asarray(frame["landmarks"], dtype=np.float64)
+            valence, arousal = (float(frame[key]) / 10 for key in ("valence", "arousal"))
+            number = int(name)
+        except (KeyError, TypeError, ValueError) as error:
+            problems.add(path, name, f"landmarks, valence and arousal are not all numbers ({error!r})")
+            continue
+        if points.shape != (68, 2) or not np.isfinite(points).all() or not (np.ptp(points, axis=0) > 0).all():
+            problems.add(path, name, f"landmarks are not 68 points that span a box (shape {points.shape})")
+        elif not (abs(valence) <= 1 and abs(arousal) <= 1):
+            problems.add(path, name, f"valence {valence * 10:g} or arousal {arousal * 10:g} is outside -10 to 10")
+        elif not image.is_file():
+            problems.add(path, name, f"the frame {image.name} is missing")
+        else:
+            rows.append(
+                {
+                    "id": f"{path.stem}/{name}",
+                    "image": str(image),
+                    **dict(zip(BOX, tight_box(points), strict=True)),
+                    "landmarks": points.astype(np.float32).ravel(),
+                    "valence": valence,
+                    "arousal": arousal,
+                    "subject": actor,
+                    "clip": path.stem,
+                    "frame": number,
+                }
+            )
+    return rows
+
+
+def person_independent_folds(
+    samples: pd.DataFrame, n_folds: int = 5, seed: int = 0, store: str | os.PathLike | None = None
+) -> pd.Series:
+    """Fold, from 0, of every sample: no person is in two folds, and folds are about equally large.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        With ``id`` and ``subject``.
+    n_folds : int
+        5 in the paper.
+    seed : int
+    store : path, optional
+        A CSV of subject and fold: read if it is there, otherwise written.
+
+    Raises
+    ------
+    ValueError
+        Fewer persons than folds, or a stored file that does not cover the samples.
+    """
+    subjects = samples["subject"].astype(str)
+    if store is not None and Path(store).exists():
+        folds = pd.read_csv(store, dtype={"subject": str}).set_index("subject")["fold"]
+        unknown = sorted(set(subjects) - set(folds.index))
+        if unknown:
+            raise ValueError(f"{store} has no fold for subject {unknown[0]!r}; delete it to make new folds")
+        return subjects.map(folds).rename("fold")
+    if subjects.nunique() < n_folds:
+        raise ValueError(f"{n_folds} folds need as many persons; there are {subjects.nunique()}")
+    # GroupKFold fills the smallest fold with the largest person left; names in random order
+    # decide only between persons of equal size.
+    names = subjects.unique()
+    codes = pd.Series(np.random.default_rng(seed).permutation(len(names)), index=names)
+    fold = pd.Series(0, index=samples.index, name="fold")
+    split = GroupKFold(n_folds).split(samples, groups=subjects.map(codes))
+    for number, (_, chosen) in enumerate(split):
+        fold.iloc[chosen] = number
+    if store is not None:
+        table = pd.DataFrame({"subject": subjects, "fold": fold}).drop_duplicates().sort_values("subject")
+        table.to_csv(store, index=False)
+    return fold
+
+
+def write_afew_va(samples: pd.DataFrame, folder: str | os.PathLike) -> None:
+    """Write ``samples`` (PNG files, with ``clip`` and ``frame``) as `read_afew_va` finds them.
+
+    Valence and arousal are rounded to tenths, as whole numbers of the release are.
+    """
+    for clip, frames in samples.groupby("clip"):
+        path = Path(folder) / str(clip)
+        path.mkdir(parents=True, exist_ok=True)
+        labels = {}
+        for face in frames.to_dict("records"):
+            name = f"{face['frame']:05d}"
+            shutil.copyfile(face["image"], path / f"{name}.png")
+            labels[name] = {
+                "landmarks": np.asarray(face["landmarks"], dtype=float).reshape(68, 2).round(2).tolist(),
+                "valence": round(face["valence"] * 10),
+                "arousal": round(face["arousal"] * 10),
+            }
+        actor = frames["subject"].iloc[0]
+        (path / f"{clip}.json").write_text(json.dumps({"actor": actor, "video_id": str(clip), "frames": labels}))

@@ -1,0 +1,241 @@
+"""SEWA as a samples table: annotated frames of recordings such as ``C1_S001_P001_VC1``.
+
+A recording's name gives culture, session and person. Beside its video lie the annotators'
+traces, ``<recording>_{Valence,Arousal}_{A,V,AV}_Aligned.csv``: time in seconds, then one
+column per annotator. Public descriptions leave open whether the files have a header and
+which separator they use, so both are recognised; person numbers are taken to be unique
+within a culture. Other names can be given as ``pattern``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pooch
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import GroupShuffleSplit
+from tqdm.auto import tqdm
+
+from emokit.data.problems import DataError, Problems
+from emokit.data.tables import read_table
+
+PATTERN = (
+    r"(?P<recording>(?P<culture>C\d+)_(?P<session>S\d+)_(?P<person>P\d+)_\w+?)"
+    r"_(?P<dimension>Valence|Arousal)_(?P<channel>A|V|AV)_Aligned\.csv"
+)
+VIDEOS = (".avi", ".mp4", ".mkv", ".mov")
+
+
+def read_sewa(
+    folder: str | os.PathLike, *, channel: str = "AV", pattern: str = PATTERN, on_error: str = "raise"
+) -> pd.DataFrame:
+    """Samples table of SEWA: one row per annotated video frame.
+
+    Parameters
+    ----------
+    folder : path
+        Holds recordings at any depth.
+    channel : {"A", "V", "AV"}
+        Whether annotators heard, saw, or heard and saw the recording.
+    pattern : str
+        Regular expression of trace files' names, with the groups recording, culture, session,
+        person, dimension and channel.
+    on_error : {"raise", "skip"}
+        See `Problems`; `skipped` tells what was left out.
+
+    Returns
+    -------
+    DataFrame
+        ``id`` (recording/frame); ``video``, ``frame``, ``time`` (s); ``culture``, ``session``,
+        ``subject``; ``valence`` and ``arousal``, the mean of the annotators at the frame's time,
+        and each annotator's own as ``valence_1``, …; `extract_frames` adds ``image``. Frames
+        before or after the traces are left out.
+
+    Raises
+    ------
+    DataError
+        No traces, or a malformed trace or video; the message names file and row.
+    """
+    folder, problems = Path(folder), Problems(on_error)
+    names = re.compile(pattern)
+    found = [(path, match) for path in sorted(folder.rglob("*.csv")) if (match := names.fullmatch(path.name))]
+    recordings: dict[str, dict[str, Path]] = {}
+    about: dict[str, re.Match] = {}
+    for path, match in found:
+        if match["channel"] == channel:
+            recordings.setdefault(match["recording"], {})[match["dimension"].lower()] = path
+            about[match["recording"]] = match
+    if not recordings:
+        raise DataError(f"{folder} holds no *_{channel}_Aligned.csv; give SEWA's folder, or a pattern of its names")
+    tables = []
+    for recording, paths in recordings.items():
+        try:
+            table = _recording(recording, paths)
+        except DataError as error:
+            if on_error == "raise":
+                raise
+            problems.add(next(iter(paths.values())), None, str(error))
+            continue
+        match = about[recording]
+        tables.append(
+            table.assign(
+                culture=match["culture"],
+                session=f"{match['culture']}_{match['session']}",
+                subject=f"{match['culture']}_{match['person']}",
+            )
+        )
+    if not tables:
+        raise DataError(f"no recording in {folder} can be used; the first problem: {problems.found[0]['problem']}")
+    return problems.attach(pd.concat(tables, ignore_index=True))
+
+
+def _recording(recording: str, paths: dict[str, Path]) -> pd.DataFrame:
+    for dimension in ("valence", "arousal"):
+        if dimension not in paths:
+            raise DataError(f"{recording} has no {dimension} trace beside {next(iter(paths.values()))}; add it")
+    where = paths["valence"].parent
+    video = next((p for s in VIDEOS if (p := where / f"{recording}{s}").is_file()), None)
+    if video is None:
+        raise DataError(f"{where} has no video {recording}.avi (or {', '.join(VIDEOS[1:])}); put it beside the traces")
+    times = _frame_times(video)
+    traces = {dimension: read_trace(path) for dimension, path in paths.items()}
+    first = max(time[0] for time, _ in traces.values())
+    last = min(time[-1] for time, _ in traces.values())
+    frames = np.flatnonzero((times >= first) & (times <= last))
+    columns: dict[str, object] = {
+        "id": [f"{recording}/{k:06d}" for k in frames],
+        "video": str(video),
+        "frame": frames,
+        "time": times[frames],
+    }
+    for dimension in ("valence", "arousal"):
+        time, ratings = traces[dimension]
+        each = np.column_stack([_at(times[frames], time, ratings[:, k]) for k in range(ratings.shape[1])])
+        columns[dimension] = each.mean(axis=1)
+        columns |= {f"{dimension}_{k + 1}": each[:, k] for k in range(each.shape[1])}
+    return pd.DataFrame(columns)
+
+
+def read_trace(path: str | os.PathLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Times (n,) in seconds and ratings (n, annotators) of one trace file.
+
+    A gap in an annotator's ratings is NaN.
+
+    Raises
+    ------
+    DataError
+        Not a table of numbers, times that do not rise, ratings outside [-1, 1], or an
+        annotator without any rating.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        separator = next((s for s in ";\t," if lines and s in lines[0]), ",")
+        header = None if lines and _is_number(lines[0].split(separator)[0]) else 0
+        table = pd.read_csv(path, sep=separator, header=header)
+        values = table.apply(pd.to_numeric).to_numpy(np.float64)
+    except (ValueError, TypeError, OSError) as error:
+        raise DataError(f"{path} is no table of numbers ({error}); mend or leave out the recording") from error
+    first = 0 if header is None else 1  # row numbers as an editor's lines, from 0
+
+    def refuse(bad: NDArray[np.bool_], problem: str) -> None:
+        if bad.any():
+            raise DataError(f"{path}, row {int(bad.argmax()) + first}: {problem}; mend or leave out the recording")
+
+    if values.ndim != 2 or values.shape[1] < 2 or len(values) < 2:
+        raise DataError(f"{path} has shape {values.shape}; it needs time and at least one annotator, and two rows")
+    time, ratings = values[:, 0], values[:, 1:]
+    refuse(~np.isfinite(time), "time is no number")
+    refuse(np.diff(time, prepend=-np.inf) <= 0, "time does not rise")
+    refuse((np.abs(ratings) > 1).any(axis=1), "a rating is outside [-1, 1]")
+    refuse(np.isnan(ratings).all(axis=1), "there is no rating")
+    if np.isnan(ratings).all(axis=0).any():
+        raise DataError(
+            f"{path}: annotator {int(np.isnan(ratings).all(axis=0).argmax()) + 1} has no rating; drop the column"
+        )
+    return time, ratings
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(text.strip()) and float(text) is not None
+    except ValueError:
+        return False
+
+
+def _at(times: NDArray, known: NDArray, ratings: NDArray) -> NDArray[np.float64]:
+    """``ratings`` at ``times``, on straight lines between an annotator's own ratings."""
+    there = ~np.isnan(ratings)
+    return np.interp(times, known[there], ratings[there])
+
+
+def _frame_times(video: Path) -> NDArray[np.float64]:
+    capture = cv2.VideoCapture(str(video))
+    rate, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    readable = capture.isOpened() and capture.grab()
+    capture.release()
+    if not readable or rate <= 0 or count <= 0:
+        raise DataError(f"{video} cannot be decoded; replace it or leave out the recording")
+    return np.arange(count) / rate
+
+
+def extract_frames(samples: pd.DataFrame, folder: str | os.PathLike | None = None) -> pd.DataFrame:
+    """``samples`` with ``image``, the frame's JPEG file; each video is decoded once, as a stream.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        With ``id``, ``video`` and ``frame``.
+    folder : path, optional
+        Where pictures go; the user's cache by default. Those already there are used.
+
+    Raises
+    ------
+    DataError
+        A video ends before a frame that is asked for.
+    """
+    samples = read_table(samples)
+    folder = Path(folder or pooch.os_cache("emokit") / "sewa")
+    samples["image"] = [str(folder / f"{face_id}.jpg") for face_id in samples["id"]]
+    for video, faces in tqdm(samples.groupby("video"), desc="videos", disable=None):
+        missing = {frame: p for frame, p in zip(faces["frame"], faces["image"], strict=True) if not os.path.exists(p)}
+        capture, number = cv2.VideoCapture(str(video)), 0
+        while missing:
+            if not capture.grab():
+                raise DataError(f"{video} ends before frame {min(missing)}; replace it or leave out the recording")
+            if number in missing:
+                path = Path(missing.pop(number))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                beside = path.with_suffix(".part.jpg")
+                cv2.imwrite(str(beside), capture.retrieve()[1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+                beside.replace(path)
+            number += 1
+        capture.release()
+    return samples
+
+
+def subject_independent_split(samples: pd.DataFrame, test_share: float = 0.2, seed: int = 0) -> pd.Series:
+    """ "train" or "test" for every sample, no person in both.
+
+    The partners of a session stay together too: each hears and sees the other. ``test_share``
+    is the share of such groups that are tested on, in every culture with two groups or more.
+    """
+    (sessions, session_names), (subjects, subject_names) = (pd.factorize(samples[c]) for c in ("session", "subject"))
+    size = len(session_names) + len(subject_names)
+    links = coo_array((np.ones(len(samples)), (sessions, subjects + len(session_names))), shape=(size, size))
+    groups = connected_components(links, directed=False)[1][sessions]
+    split = pd.Series("train", index=samples.index, name="split")
+    for _, rows in samples.groupby("culture"):
+        where = samples.index.get_indexer(rows.index)
+        if len(set(groups[where])) > 1:
+            chooser = GroupShuffleSplit(1, test_size=test_share, random_state=seed)
+            _, test = next(chooser.split(where, groups=groups[where]))
+            split.iloc[where[test]] = "test"
+    return split

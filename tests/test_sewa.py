@@ -1,0 +1,153 @@
+import shutil
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from emokit.data import load_image
+from emokit.data.problems import DataError, skipped
+from emokit.data.sewa import extract_frames, read_sewa, read_trace, subject_independent_split
+
+NAMES = ["C1_S001_P001_VC1_000001", "C1_S001_P002_VC1_000001", "C2_S002_P001_VC2_000002", "C2_S003_P003_VC1_000003"]
+RATE, FRAMES = 20, 12
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four recordings of 12 frames, whose valence rises with time, rated by three annotators."""
+    folder = tmp_path_factory.mktemp("sewa")
+    for k, name in enumerate(NAMES):
+        (folder / name).mkdir()
+        writer = cv2.VideoWriter(str(folder / name / f"{name}.avi"), cv2.VideoWriter_fourcc(*"MJPG"), RATE, (64, 48))
+        for frame in range(FRAMES):
+            writer.write(np.full((48, 64, 3), 20 * frame, np.uint8))
+        writer.release()
+        # Annotated ten times a second, from the third frame on.
+        time = np.arange(0.1, 0.61, 0.1)
+        for dimension, sign in (("Valence", 1), ("Arousal", -1)):
+            ratings = np.column_stack([sign * time + shift for shift in (-0.1, 0, 0.1)])
+            table = pd.DataFrame(np.column_stack((time, ratings)))
+            separator, header = (",", False) if k % 2 else (";", ["time", "A1", "A2", "A3"])
+            path = folder / name / f"{name}_{dimension}_AV_Aligned.csv"
+            table.to_csv(path, sep=separator, header=header, index=False)
+    return folder
+
+
+def test_frames_and_ratings_are_aligned_by_time(folder):
+    samples = read_sewa(folder)
+    assert len(samples) == 4 * (FRAMES - 2) and samples["id"].is_unique
+    np.testing.assert_allclose(samples["time"], samples["frame"] / RATE)
+    np.testing.assert_allclose(samples["valence"], samples["time"], atol=1e-9)
+    np.testing.assert_allclose(samples["arousal_1"], -samples["time"] - 0.1, atol=1e-9)
+    np.testing.assert_allclose(samples["valence"], samples[["valence_1", "valence_2", "valence_3"]].mean(axis=1))
+    row = samples.iloc[-1]
+    assert (row["culture"], row["session"], row["subject"]) == ("C2", "C2_S003", "C2_P003")
+
+
+def test_frames_are_extracted_once(folder, tmp_path):
+    samples = extract_frames(read_sewa(folder).iloc[[3, 8, 15]], tmp_path)
+    for frame, image in zip(samples["frame"], samples["image"], strict=True):
+        assert abs(int(load_image(image).mean()) - 20 * frame) <= 3
+    stamps = [p.stat().st_mtime_ns for p in sorted(tmp_path.rglob("*.jpg"))]
+    extract_frames(samples, tmp_path)
+    assert stamps == [p.stat().st_mtime_ns for p in sorted(tmp_path.rglob("*.jpg"))]
+    with pytest.raises(DataError, match="ends before frame 99"):
+        extract_frames(samples.assign(frame=99, id=["a", "b", "c"]), tmp_path)
+
+
+def test_a_gap_of_one_annotator_is_bridged(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("0,0.1,0\n1,,0.5\n2,0.3,1\n")
+    time, ratings = read_trace(path)
+    assert time.tolist() == [0, 1, 2] and np.isnan(ratings[1, 0]) and ratings[1, 1] == 0.5
+
+
+def test_persons_and_partners_stay_together():
+    rng = np.random.default_rng(0)
+    sessions = rng.integers(0, 60, 3000)
+    samples = pd.DataFrame(
+        {
+            "culture": [f"C{s % 3}" for s in sessions],
+            "session": [f"S{s}" for s in sessions],
+            "subject": [f"P{s}_{p}" for s, p in zip(sessions, rng.integers(0, 2, 3000), strict=True)],
+        }
+    )
+    split = subject_independent_split(samples)
+    for column in ("session", "subject"):
+        assert split.groupby(samples[column]).nunique().eq(1).all()
+    shares = (split == "test").groupby(samples["culture"]).mean()
+    assert shares.between(0.1, 0.3).all()
+    assert not split.equals(subject_independent_split(samples, seed=1))
+
+
+LINES = {
+    "text": lambda lines, k: lines[:k] + ["soon,high,low,mid"] + lines[k + 1 :],
+    "out of range": lambda lines, k: (
+        lines[:k] + [lines[k].replace("0.", "7.", 9).replace("7.", "0.", 1)] + lines[k + 1 :]
+    ),
+    "no rating": lambda lines, k: lines[:k] + [lines[k].split(",")[0] + ",,,"] + lines[k + 1 :],
+    "no time": lambda lines, k: lines[:k] + ["," + lines[k].split(",", 1)[1]] + lines[k + 1 :],
+    "time repeated": lambda lines, k: lines[:k] + [lines[k - 1]] + lines[k:],
+    "time falls": lambda lines, k: lines[:k] + lines[k : k + 1] + lines[k - 1 : k] + lines[k + 1 :],
+    "infinite": lambda lines, k: lines[:k] + [lines[k].rsplit(",", 1)[0] + ",inf"] + lines[k + 1 :],
+    "a line too long": lambda lines, k: lines[:k] + [lines[k] + ",1,1,1"] + lines[k + 1 :],
+}
+FILES = {
+    "empty": lambda p: p.write_text(""),
+    "one column": lambda p: p.write_text("0\n1\n2\n"),
+    "one row": lambda p: p.write_text("0,0.1\n"),
+    "binary": lambda p: p.write_bytes(b"\xff\xfe\x00\x01" * 40),
+    "an absent annotator": lambda p: p.write_text("0,0.1,\n1,0.2,\n"),
+    "absent": lambda p: p.unlink(),
+}
+
+
+def broken(folder, tmp_path, change):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    change(copy)
+    with pytest.raises(DataError) as error:
+        read_sewa(copy)
+    found = read_sewa(copy, on_error="skip")
+    assert found["id"].str.rsplit("/", n=1).str[0].nunique() == 3 and len(skipped(found)) == 1
+    return str(error.value)
+
+
+@pytest.mark.parametrize("how", LINES)
+@pytest.mark.parametrize("dimension", ["Valence", "Arousal"])
+@pytest.mark.parametrize("line", [2, 4])
+@pytest.mark.parametrize("name", [NAMES[1], NAMES[3]])
+def test_a_broken_line_is_named_or_skipped(folder, tmp_path, how, dimension, line, name):
+    def change(copy):
+        path = copy / name / f"{name}_{dimension}_AV_Aligned.csv"
+        path.write_text("\n".join(LINES[how](path.read_text().splitlines(), line)) + "\n")
+
+    assert f"{name}_{dimension}_AV_Aligned.csv" in broken(folder, tmp_path, change)
+
+
+@pytest.mark.parametrize("how", FILES)
+@pytest.mark.parametrize("dimension", ["Valence", "Arousal"])
+def test_a_broken_trace_is_named_or_skipped(folder, tmp_path, how, dimension):
+    path = f"{NAMES[0]}/{NAMES[0]}_{dimension}_AV_Aligned.csv"
+    assert NAMES[0] in broken(folder, tmp_path, lambda copy: FILES[how](copy / path))
+
+
+@pytest.mark.parametrize("how", ["absent", "empty", "cut"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_broken_video_is_named_or_skipped(folder, tmp_path, how, name):
+    def change(copy):
+        video = copy / name / f"{name}.avi"
+        content = video.read_bytes()
+        video.unlink()
+        if how != "absent":
+            video.write_bytes(content[: 0 if how == "empty" else 300])
+
+    assert f"{name}.avi" in broken(folder, tmp_path, change)
+
+
+def test_other_folders_are_named(folder, tmp_path):
+    with pytest.raises(DataError, match=r"holds no \*_AV_Aligned.csv"):
+        read_sewa(tmp_path)
+    with pytest.raises(DataError, match="_V_Aligned"):
+        read_sewa(folder, channel="V")
