@@ -1,23 +1,68 @@
 """Make what lies in this folder: ``python data/make.py``."""
 
+import tempfile
 from pathlib import Path
 
+import cv2
+import numpy as np
+import pandas as pd
 from skimage.data import astronaut
 
+from emokit.data.afew_va import write_afew_va
+from emokit.data.affectnet import write_affectnet
 from emokit.data.rendered import SAMPLE, rendered_faces
+from emokit.data.rendered_clips import rendered_clip, simulated_traces
+from emokit.data.sewa import write_sewa
 from emokit.inference import predict
 from emokit.models import EXPRESSIONS, load_emofan
 from emokit.plots import answer, face_grid
 
 HERE = Path(__file__).parent
+SEED = SAMPLE["seed"]
+
+
+def sheet(samples: pd.DataFrame) -> None:
+    order = samples["expression"].map(EXPRESSIONS[8].index)
+    first = samples["subject"].unique()[:8]
+    shown = samples.assign(order=order)[samples["subject"].isin(first)].sort_values(["subject", "order"])
+    face_grid(shown["image"].tolist(), EXPRESSIONS[8]).savefig(HERE / "rendered_sheet.jpg", dpi=80)
+
+
+def affectnet(samples: pd.DataFrame) -> None:
+    for layout in ("csv", "npy", "pickle"):
+        for subset, faces in (("train", samples[:16]), ("validation", samples[16:24])):
+            write_affectnet(faces.reset_index(drop=True), HERE / "affectnet" / layout, subset, layout=layout)
+
+
+def afew_va() -> None:
+    """Six clips of five persons, ten frames each."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = []
+        for clip in range(6):
+            for image, row in rendered_clip(SEED + 1, clip % 5, clip, 10, size=96, hold=6):
+                row |= {"image": f"{folder}/{clip}_{row['frame']}.png", "clip": f"{clip + 1:03d}"}
+                cv2.imwrite(row["image"], image[:, :, ::-1])
+                rows.append(row)
+        write_afew_va(pd.DataFrame(rows), HERE / "afew_va")
+
+
+def sewa() -> None:
+    """Four recordings of three seconds, of two cultures, each with four annotators."""
+    for k, name in enumerate(("C1_S001_P001", "C1_S001_P002", "C2_S002_P003", "C2_S002_P004")):
+        images, rows = zip(*rendered_clip(SEED + 2, k, 0, 60, size=112, hold=20), strict=True)
+        ratings = {
+            dimension: simulated_traces(np.array([row[dimension.lower()] for row in rows]), 4, 20, seed=10 * k + shift)
+            for shift, dimension in enumerate(("Valence", "Arousal"))
+        }
+        write_sewa(f"{name}_VC1_{k + 1:06d}", images, ratings, HERE / "sewa")
 
 
 def main() -> None:
     samples = rendered_faces(**SAMPLE, folder=HERE / "rendered")
-    order = samples["expression"].map(EXPRESSIONS[8].index)
-    first = samples["subject"].unique()[:8]
-    sheet = samples.assign(order=order)[samples["subject"].isin(first)].sort_values(["subject", "order"])
-    face_grid(sheet["image"].tolist(), EXPRESSIONS[8]).savefig(HERE / "rendered_sheet.jpg", dpi=80)
+    sheet(samples)
+    affectnet(samples)
+    afew_va()
+    sewa()
     model = load_emofan("demo")
     answer(astronaut(), predict(astronaut(), model), model).savefig(HERE / "answer.jpg", dpi=80)
 

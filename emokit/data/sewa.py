@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -239,3 +240,39 @@ def subject_independent_split(samples: pd.DataFrame, test_share: float = 0.2, se
             _, test = next(chooser.split(where, groups=groups[where]))
             split.iloc[where[test]] = "test"
     return split
+
+
+def write_sewa(
+    recording: str,
+    frames: Iterable[NDArray[np.uint8]],
+    ratings: dict[str, NDArray[np.float64]],
+    folder: str | os.PathLike,
+    rate: float = 20,
+) -> None:
+    """Write one recording as `read_sewa` finds it: a Motion-JPEG video and two traces.
+
+    Parameters
+    ----------
+    recording : str
+        Such as ``C1_S001_P001_VC1_000001``.
+    frames : iterable of (H, W, 3) uint8
+        RGB; written as they come.
+    ratings : dict
+        "Valence" and "Arousal": (n, annotators) at every frame.
+    rate : float
+        Frames per second.
+    """
+    path = Path(folder) / recording
+    path.mkdir(parents=True, exist_ok=True)
+    writer = None
+    for frame in frames:
+        if writer is None:
+            codec = cv2.VideoWriter_fourcc(*"MJPG")
+            writer = cv2.VideoWriter(str(path / f"{recording}.avi"), codec, rate, frame.shape[1::-1])
+        writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
+    if writer is not None:
+        writer.release()
+    for dimension, values in ratings.items():
+        table = pd.DataFrame(values, columns=[f"annotator_{k + 1}" for k in range(values.shape[1])])
+        table.insert(0, "time", np.arange(len(values)) / rate)
+        table.round(4).to_csv(path / f"{recording}_{dimension}_AV_Aligned.csv", index=False)

@@ -1,5 +1,5 @@
 """Predictions in, evidence out."""
 
-from emokit.evaluation.published import published
+from emokit.evaluation.published import published, published_table
 
-__all__ = ["published"]
+__all__ = ["published", "published_table"]
