@@ -39,7 +39,7 @@ class Strict(BaseModel):
 class Data(Strict):
     """Where samples come from: a data set and its reader's arguments."""
 
-    dataset: Literal["rendered", "affectnet", "afew_va", "sewa", "table"] = "rendered"
+    dataset: Literal["rendered", "affectnet", "afew_va", "table"] = "rendered"
     options: dict[str, Any] = Field(default_factory=dict)
 
 

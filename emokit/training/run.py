@@ -19,7 +19,6 @@ from emokit.data.afew_va import read_afew_va
 from emokit.data.affectnet import read_affectnet
 from emokit.data.dataset import FaceDataset
 from emokit.data.rendered import rendered_faces
-from emokit.data.sewa import read_sewa
 from emokit.data.tables import read_table
 from emokit.inference.landmarks import recompute_landmarks
 from emokit.models import EXPRESSIONS, EmoFAN, ResNet18, load_emofan, save_emofan
@@ -31,7 +30,6 @@ READERS = {
     "affectnet": read_affectnet,
     "afew_va": read_afew_va,
     "rendered": rendered_faces,
-    "sewa": read_sewa,
     "table": read_table,
 }
 
