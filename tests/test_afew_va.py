@@ -127,3 +127,68 @@ def test_missing_frames_and_repeated_clips_are_named(written, tmp_path):
     assert len(found) == 23 and found["id"].is_unique and len(skipped(found)) == 2
     with pytest.raises(DataError, match="holds no clips"):
         read_afew_va(tmp_path / "elsewhere")
+
+
+def edit(change):
+    def apply(clip):
+        path = clip / f"{clip.name}.json"
+        labels = json.loads(path.read_text())
+        change(labels)
+        path.write_text(json.dumps(labels))
+
+    return apply
+
+
+STRICT = {
+    "no JSON": lambda c: (c / f"{c.name}.json").unlink(),
+    "JSON of another clip": lambda c: (c / f"{c.name}.json").rename(c / "999.json"),
+    "picture without label": edit(lambda j: j["frames"].pop("00001")),
+    "empty picture": lambda c: (c / "00001.png").write_bytes(b""),
+    "number as text": edit(lambda j: j["frames"]["00001"].update(valence="3")),
+    "truth value": edit(lambda j: j["frames"]["00001"].update(valence=True)),
+    "scaled before": edit(lambda j: j["frames"]["00001"].update(arousal=0.35)),
+    "points as text": edit(lambda j: j["frames"]["00001"].update(landmarks=[["1", "2"], ["3", "4"]] * 34)),
+    "too large a number": edit(lambda j: j["frames"]["00001"].update(valence=10**400)),
+    "actor null": edit(lambda j: j.update(actor=None)),
+    "actor empty": edit(lambda j: j.update(actor="")),
+    "no frames": edit(lambda j: j.update(frames={})),
+    "nested without end": lambda c: (c / f"{c.name}.json").write_text("[" * 100_000),
+    "key repeated": lambda c: (c / f"{c.name}.json").write_text('{"actor": "a", "actor": "b", "frames": {}}'),
+}
+
+
+@pytest.mark.parametrize("how", STRICT)
+@pytest.mark.parametrize("clip", ["01/001", "02/006"])
+def test_nothing_broken_is_left_out_in_silence(written, tmp_path, how, clip):
+    whole = read_afew_va(written).set_index("id")["valence"]
+    folder = tmp_path / "copy"
+    shutil.copytree(written, folder)
+    STRICT[how](folder / clip)
+    with pytest.raises(DataError, match=f"{clip[-3:]}.json"):
+        read_afew_va(folder)
+    found = read_afew_va(folder, on_error="skip").set_index("id")["valence"]
+    others = whole[~whole.index.str.startswith(clip[-3:])]
+    assert len(skipped(found)) >= 1 and set(others.index) <= set(found.index) and len(found) < len(whole)
+    pd.testing.assert_series_equal(found, whole[found.index])
+
+
+def test_paths_are_absolute(written, monkeypatch):
+    monkeypatch.chdir(written.parent)
+    assert read_afew_va(written.name)["image"].iloc[0] == str(written / "01" / "001" / "00000.png")
+
+
+def test_folds_follow_persons_not_rows_and_stored_ones_are_checked(tmp_path):
+    samples = pd.DataFrame({"id": range(60), "subject": [["NA", *"bcdefghi", ""][k % 10] for k in range(60)]})
+    store = tmp_path / "folds.csv"
+    folds = person_independent_folds(samples, store=store)
+    pd.testing.assert_series_equal(folds, person_independent_folds(samples, store=store))
+    pd.testing.assert_series_equal(folds, person_independent_folds(samples[::-1]).sort_index())
+    with pytest.raises(DataError, match=r"has the folds \[0, 1, 2, 3, 4\], not 3"):
+        person_independent_folds(samples, 3, store=store)
+    content = store.read_text()
+    for broken in ("", "a,b\n1,2\n", content[:-2], content.replace(",2", ",x"), content + "NA,1\n"):
+        store.write_text(broken)
+        with pytest.raises(DataError, match="folds.csv"):
+            person_independent_folds(samples, store=store)
+    with pytest.raises(ValueError, match="subject of every sample"):
+        person_independent_folds(samples.assign(subject=None))

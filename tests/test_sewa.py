@@ -151,3 +151,79 @@ def test_other_folders_are_named(folder, tmp_path):
         read_sewa(tmp_path)
     with pytest.raises(DataError, match="_V_Aligned"):
         read_sewa(folder, channel="V")
+
+
+def edit(change):
+    """Change both traces of a recording as tables without header."""
+
+    def apply(copy):
+        for dimension in ("Valence", "Arousal"):
+            path = copy / NAMES[1] / f"{NAMES[1]}_{dimension}_AV_Aligned.csv"
+            change(pd.read_csv(path, header=None), dimension).to_csv(path, header=None, index=False)
+
+    return apply
+
+
+STRICT = {
+    "an annotator of one dimension": edit(lambda t, d: t.iloc[:, :-1] if d == "Valence" else t),
+    "milliseconds": edit(lambda t, d: t.mul([1000, 1, 1, 1])),
+    "after the video": edit(lambda t, d: t.add([0.6, 0, 0, 0])),
+    "wrong name": lambda c: [p.rename(p.with_name(p.name.replace("C1", "X"))) for p in (c / NAMES[1]).glob("*.csv")],
+}
+
+
+@pytest.mark.parametrize("how", STRICT)
+def test_nothing_broken_is_used_or_left_out_in_silence(folder, tmp_path, how):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    STRICT[how](copy)
+    with pytest.raises(DataError, match=NAMES[1]):
+        read_sewa(copy)
+    found = read_sewa(copy, on_error="skip")
+    whole = read_sewa(folder)
+    whole = whole[~whole["id"].str.startswith(NAMES[1])].reset_index(drop=True)
+    assert found["valence"].equals(whole["valence"]) and len(skipped(found)) >= 1
+
+
+def test_recordings_that_are_there_twice_are_named(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    shutil.copytree(copy / NAMES[0], copy / "more" / NAMES[0])
+    with pytest.raises(DataError, match="the same trace is in"):
+        read_sewa(copy)
+    assert len(read_sewa(copy, on_error="skip")) == len(read_sewa(folder))
+
+
+def test_while_an_annotator_is_silent_the_others_count(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    edit(lambda t, d: t.mask((np.arange(len(t))[:, None] == 3) & (np.arange(4) == 1)))(copy)
+    found = read_sewa(copy).set_index("id").loc[f"{NAMES[1]}/000008"]
+    assert np.isnan(found["valence_1"])
+    assert found["valence"] == pytest.approx(found[["valence_2", "valence_3"]].mean())
+    assert read_sewa(copy).attrs["left_out"] == 4 * 2
+
+
+def test_a_byte_order_mark_costs_no_row_and_time_is_a_column(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text("\ufeff0,0.1\n1,0.2\n2,0.3\n", encoding="utf-8")
+    assert read_trace(path)[0].tolist() == [0, 1, 2]
+    path.write_text("A1,A2\n-0.1,0.1\n0,0.2\n")
+    with pytest.raises(DataError, match="first column is 'A1'"):
+        read_trace(path)
+
+
+def test_the_cache_keeps_copies_of_the_data_set_apart(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("emokit.data.sewa.pooch.os_cache", lambda name: tmp_path / "cache")
+    monkeypatch.chdir(folder.parent)
+    samples = read_sewa(folder.name).iloc[:1]  # frame 2, grey 40
+    first = load_image(extract_frames(samples)["image"].iloc[0]).mean()
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    video = str(copy / NAMES[0] / f"{NAMES[0]}.avi")
+    writer = cv2.VideoWriter(video, cv2.VideoWriter_fourcc(*"MJPG"), RATE, (64, 48))
+    for _ in range(FRAMES):
+        writer.write(np.full((48, 64, 3), 200, np.uint8))
+    writer.release()
+    second = load_image(extract_frames(read_sewa(copy).iloc[:1])["image"].iloc[0]).mean()
+    assert abs(first - 40) <= 3 and abs(second - 200) <= 3

@@ -17,7 +17,9 @@ from sklearn.model_selection import GroupKFold
 
 from emokit.data.crops import tight_box
 from emokit.data.problems import DataError, Problems
-from emokit.data.tables import BOX
+from emokit.data.tables import BOX, write_table
+
+LIMIT = 10  # valence and arousal are whole numbers from -LIMIT to LIMIT
 
 
 def read_afew_va(folder: str | os.PathLike, *, on_error: str = "raise") -> pd.DataFrame:
@@ -39,10 +41,13 @@ def read_afew_va(folder: str | os.PathLike, *, on_error: str = "raise") -> pd.Da
     Raises
     ------
     DataError
-        No clips, or a malformed file or frame; the message names it.
+        No clips, a malformed file or frame, or a picture that no frame describes; the message
+        names it. Pictures are not opened.
     """
-    folder, problems = Path(folder), Problems(on_error)
-    clips = sorted(p for p in folder.glob("**/*.json") if p.stem == p.parent.name and p.stem.isdigit())
+    folder, problems = Path(folder).absolute(), Problems(on_error)
+    # Found by their pictures too: a clip that has lost its JSON is to be named.
+    files = (p for kind in ("json", "png") for p in folder.glob(f"**/*.{kind}"))
+    clips = sorted({p.parent / f"{p.parent.name}.json" for p in files if p.parent.name.isdecimal()})
     if not clips:
         raise DataError(f"{folder} holds no clips such as 001/001.json; give the folder AFEW-VA was unpacked into")
     rows: list[dict] = []
@@ -63,27 +68,35 @@ def read_afew_va(folder: str | os.PathLike, *, on_error: str = "raise") -> pd.Da
 
 def _clip(path: Path, problems: Problems) -> list[dict]:
     try:
-        clip = json.loads(path.read_text(encoding="utf-8"))
-        actor, frames = str(clip["actor"]), clip["frames"].items()
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        clip = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique)
+        actor, frames = clip["actor"], clip["frames"].items()
+        if isinstance(actor, bool) or not isinstance(actor, str | int) or actor == "" or not frames:
+            raise ValueError("the actor has no name" if frames else "there are no frames")
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
         problems.add(path, None, f"is no JSON with 'actor' and 'frames' ({error!r})")
         return []
     rows = []
+    pictures = {p.stem: p.stat().st_size for p in path.parent.glob("*.png") if p.stem.isdecimal()}
+    for name in sorted(pictures.keys() - clip["frames"].keys()):
+        problems.add(path, name, f"the frame {name}.png has no annotation")
     for name, frame in frames:
         image = path.parent / f"{name}.png"
         try:
-            points = np.asarray(frame["landmarks"], dtype=np.float64)
-            valence, arousal = (float(frame[key]) / 10 for key in ("valence", "arousal"))
+            points = _numbers(frame["landmarks"])
+            valence, arousal = (float(_numbers(frame[key])) for key in ("valence", "arousal"))
             number = int(name)
         except (KeyError, TypeError, ValueError) as error:
             problems.add(path, name, f"landmarks, valence and arousal are not all numbers ({error!r})")
             continue
         if points.shape != (68, 2) or not np.isfinite(points).all() or not (np.ptp(points, axis=0) > 0).all():
             problems.add(path, name, f"landmarks are not 68 points that span a box (shape {points.shape})")
-        elif not (abs(valence) <= 1 and abs(arousal) <= 1):
-            problems.add(path, name, f"valence {valence * 10:g} or arousal {arousal * 10:g} is outside -10 to 10")
-        elif not image.is_file():
+        elif not all(abs(v) <= LIMIT and v == round(v) for v in (valence, arousal)):
+            whole = f"whole numbers from -{LIMIT} to {LIMIT}"
+            problems.add(path, name, f"valence {valence:g} and arousal {arousal:g} are not both {whole}")
+        elif name not in pictures:
             problems.add(path, name, f"the frame {image.name} is missing")
+        elif not pictures[name]:
+            problems.add(path, name, f"the frame {image.name} is empty")
         else:
             rows.append(
                 {
@@ -91,14 +104,31 @@ def _clip(path: Path, problems: Problems) -> list[dict]:
                     "image": str(image),
                     **dict(zip(BOX, tight_box(points), strict=True)),
                     "landmarks": points.astype(np.float32).ravel(),
-                    "valence": valence,
-                    "arousal": arousal,
-                    "subject": actor,
+                    "valence": valence / LIMIT,
+                    "arousal": arousal / LIMIT,
+                    "subject": str(actor),
                     "clip": path.stem,
                     "frame": number,
                 }
             )
     return rows
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict:
+    """A JSON object whose keys differ; Python's reader would keep the last of equal ones."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{next(k for k in keys if keys.count(k) > 1)!r} is there twice")
+    return found
+
+
+def _numbers(cells: object) -> np.ndarray:
+    """``cells`` as an array, refusing text and truth values that NumPy would turn into numbers."""
+    values = np.asarray(cells)
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"{values.dtype} instead of numbers")
+    return values.astype(np.float64)
 
 
 def person_independent_folds(
@@ -119,20 +149,24 @@ def person_independent_folds(
     Raises
     ------
     ValueError
-        Fewer persons than folds, or a stored file that does not cover the samples.
+        Fewer persons than folds, or a sample without subject.
+    DataError
+        A stored file that cannot be read, has other folds, or does not cover the samples.
     """
     subjects = samples["subject"].astype(str)
+    if samples["subject"].isna().any():
+        raise ValueError("person-independent folds need the subject of every sample; leave the others out")
     if store is not None and Path(store).exists():
-        folds = pd.read_csv(store, dtype={"subject": str}).set_index("subject")["fold"]
+        folds = _stored(store, n_folds)
         unknown = sorted(set(subjects) - set(folds.index))
         if unknown:
-            raise ValueError(f"{store} has no fold for subject {unknown[0]!r}; delete it to make new folds")
+            raise DataError(f"{store} has no fold for subject {unknown[0]!r}; delete it to make new folds")
         return subjects.map(folds).rename("fold")
     if subjects.nunique() < n_folds:
         raise ValueError(f"{n_folds} folds need as many persons; there are {subjects.nunique()}")
     # GroupKFold fills the smallest fold with the largest person left; names in random order
     # decide only between persons of equal size.
-    names = subjects.unique()
+    names = np.sort(subjects.unique())  # so that the order of rows does not matter
     codes = pd.Series(np.random.default_rng(seed).permutation(len(names)), index=names)
     fold = pd.Series(0, index=samples.index, name="fold")
     split = GroupKFold(n_folds).split(samples, groups=subjects.map(codes))
@@ -140,8 +174,23 @@ def person_independent_folds(
         fold.iloc[chosen] = number
     if store is not None:
         table = pd.DataFrame({"subject": subjects, "fold": fold}).drop_duplicates().sort_values("subject")
-        table.to_csv(store, index=False)
+        write_table(table, store)
     return fold
+
+
+def _stored(store: str | os.PathLike, n_folds: int) -> pd.Series:
+    """Fold of every subject, from a file."""
+    try:
+        # An actor may be called NA.
+        table = pd.read_csv(store, dtype=str, keep_default_na=False)
+        folds = table.set_index("subject")["fold"].astype(int)
+    except (ValueError, KeyError, OSError) as error:
+        raise DataError(f"{store} is no table of subject and fold ({error}); delete it to make new folds") from error
+    if not folds.index.is_unique:
+        raise DataError(f"{store} has subject {folds.index[folds.index.duplicated()][0]!r} twice; keep one of them")
+    if set(folds) != set(range(n_folds)):
+        raise DataError(f"{store} has the folds {sorted(set(folds))}, not {n_folds}; delete it to make new folds")
+    return folds
 
 
 def write_afew_va(samples: pd.DataFrame, folder: str | os.PathLike) -> None:

@@ -9,6 +9,7 @@ within a culture. Other names can be given as ``pattern``.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable
@@ -32,6 +33,7 @@ PATTERN = (
     r"_(?P<dimension>Valence|Arousal)_(?P<channel>A|V|AV)_Aligned\.csv"
 )
 VIDEOS = (".avi", ".mp4", ".mkv", ".mov")
+_TRACE = re.compile(r".+_(Valence|Arousal)_(A|V|AV)_Aligned\.csv")
 
 
 def read_sewa(
@@ -57,33 +59,43 @@ def read_sewa(
         ``id`` (recording/frame); ``video``, ``frame``, ``time`` (s); ``culture``, ``session``,
         ``subject``; ``valence`` and ``arousal``, the mean of the annotators at the frame's time,
         and each annotator's own as ``valence_1``, …; `extract_frames` adds ``image``. Frames
-        before or after the traces are left out.
+        before or after the traces, or while no annotator rates, are left out and counted in
+        ``attrs["left_out"]``.
 
     Raises
     ------
     DataError
-        No traces, or a malformed trace or video; the message names file and row.
+        No traces, a malformed trace or video, a name that ``PATTERN`` does not fit, or a
+        recording that is there twice; the message names file and row.
     """
-    folder, problems = Path(folder), Problems(on_error)
+    folder, problems = Path(folder).absolute(), Problems(on_error)
     names = re.compile(pattern)
-    found = [(path, match) for path in sorted(folder.rglob("*.csv")) if (match := names.fullmatch(path.name))]
     recordings: dict[str, dict[str, Path]] = {}
     about: dict[str, re.Match] = {}
-    for path, match in found:
-        if match["channel"] == channel:
-            recordings.setdefault(match["recording"], {})[match["dimension"].lower()] = path
+    for path in sorted(folder.rglob("*.csv")):
+        match = names.fullmatch(path.name)
+        if match is None:
+            # A pattern of the user's may mean to leave recordings out; the default one does not.
+            if pattern == PATTERN and _TRACE.fullmatch(path.name):
+                problems.add(path, None, "the name does not begin as C1_S001_P001_VC1", "rename it, or give a pattern")
+        elif match["channel"] == channel:
+            paths = recordings.setdefault(match["recording"], {})
+            first = paths.setdefault(match["dimension"].lower(), path)
+            if first != path:
+                problems.add(path, None, f"the same trace is in {first.parent}", "keep one of the two")
             about[match["recording"]] = match
     if not recordings:
         raise DataError(f"{folder} holds no *_{channel}_Aligned.csv; give SEWA's folder, or a pattern of its names")
-    tables = []
+    tables, left_out = [], 0
     for recording, paths in recordings.items():
         try:
-            table = _recording(recording, paths)
+            table, outside = _recording(recording, paths)
         except DataError as error:
             if on_error == "raise":
                 raise
             problems.add(next(iter(paths.values())), None, str(error))
             continue
+        left_out += outside
         match = about[recording]
         tables.append(
             table.assign(
@@ -94,10 +106,13 @@ def read_sewa(
         )
     if not tables:
         raise DataError(f"no recording in {folder} can be used; the first problem: {problems.found[0]['problem']}")
-    return problems.attach(pd.concat(tables, ignore_index=True))
+    samples = pd.concat(tables, ignore_index=True)
+    samples.attrs["left_out"] = left_out
+    return problems.attach(samples)
 
 
-def _recording(recording: str, paths: dict[str, Path]) -> pd.DataFrame:
+def _recording(recording: str, paths: dict[str, Path]) -> tuple[pd.DataFrame, int]:
+    """Annotated frames of a recording, and how many others it has."""
     for dimension in ("valence", "arousal"):
         if dimension not in paths:
             raise DataError(f"{recording} has no {dimension} trace beside {next(iter(paths.values()))}; add it")
@@ -107,9 +122,22 @@ def _recording(recording: str, paths: dict[str, Path]) -> pd.DataFrame:
         raise DataError(f"{where} has no video {recording}.avi (or {', '.join(VIDEOS[1:])}); put it beside the traces")
     times = _frame_times(video)
     traces = {dimension: read_trace(path) for dimension, path in paths.items()}
+    (_, valence), (_, arousal) = traces["valence"], traces["arousal"]
+    if valence.shape[1] != arousal.shape[1]:
+        raise DataError(
+            f"{paths['arousal']} has {arousal.shape[1]} annotators, the valence trace {valence.shape[1]}; "
+            "keep the columns of those who rated both"
+        )
+    for dimension, (time, _) in traces.items():
+        if time[-1] > 2 * times[-1] + 1:
+            raise DataError(
+                f"{paths[dimension]} runs to {time[-1]:g} s, but the video to {times[-1]:g} s; give times in seconds"
+            )
     first = max(time[0] for time, _ in traces.values())
     last = min(time[-1] for time, _ in traces.values())
     frames = np.flatnonzero((times >= first) & (times <= last))
+    if not len(frames):
+        raise DataError(f"{paths['valence']} and {paths['arousal']} rate no frame of the video together; check times")
     columns: dict[str, object] = {
         "id": [f"{recording}/{k:06d}" for k in frames],
         "video": str(video),
@@ -119,9 +147,12 @@ def _recording(recording: str, paths: dict[str, Path]) -> pd.DataFrame:
     for dimension in ("valence", "arousal"):
         time, ratings = traces[dimension]
         each = np.column_stack([_at(times[frames], time, ratings[:, k]) for k in range(ratings.shape[1])])
-        columns[dimension] = each.mean(axis=1)
+        rated = ~np.isnan(each)
+        with np.errstate(invalid="ignore"):
+            columns[dimension] = np.where(rated, each, 0).sum(axis=1) / rated.sum(axis=1)
         columns |= {f"{dimension}_{k + 1}": each[:, k] for k in range(each.shape[1])}
-    return pd.DataFrame(columns)
+    table = pd.DataFrame(columns).dropna(subset=["valence", "arousal"])
+    return table, len(times) - len(table)
 
 
 def read_trace(path: str | os.PathLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -132,18 +163,20 @@ def read_trace(path: str | os.PathLike) -> tuple[NDArray[np.float64], NDArray[np
     Raises
     ------
     DataError
-        Not a table of numbers, times that do not rise, ratings outside [-1, 1], or an
+        Not a table of numbers, no column of time, times that do not rise, ratings outside [-1, 1], or an
         annotator without any rating.
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
         separator = next((s for s in ";\t," if lines and s in lines[0]), ",")
         header = None if lines and _is_number(lines[0].split(separator)[0]) else 0
-        table = pd.read_csv(path, sep=separator, header=header)
+        table = pd.read_csv(path, sep=separator, header=header, encoding="utf-8-sig")
         values = table.apply(pd.to_numeric).to_numpy(np.float64)
     except (ValueError, TypeError, OSError) as error:
         raise DataError(f"{path} is no table of numbers ({error}); mend or leave out the recording") from error
+    if header is not None and not re.match(r"(?i)\s*(time|t$|sec)", str(table.columns[0])):
+        raise DataError(f"{path}: the first column is {table.columns[0]!r}; put the time in seconds there")
     first = 0 if header is None else 1  # row numbers as an editor's lines, from 0
 
     def refuse(bad: NDArray[np.bool_], problem: str) -> None:
@@ -172,9 +205,8 @@ def _is_number(text: str) -> bool:
 
 
 def _at(times: NDArray, known: NDArray, ratings: NDArray) -> NDArray[np.float64]:
-    """``ratings`` at ``times``, on straight lines between an annotator's own ratings."""
-    there = ~np.isnan(ratings)
-    return np.interp(times, known[there], ratings[there])
+    """``ratings`` at ``times``, on straight lines; NaN beside a gap, where the others' consensus counts."""
+    return np.interp(times, known, ratings)
 
 
 def _frame_times(video: Path) -> NDArray[np.float64]:
@@ -195,7 +227,8 @@ def extract_frames(samples: pd.DataFrame, folder: str | os.PathLike | None = Non
     samples : DataFrame
         With ``id``, ``video`` and ``frame``.
     folder : path, optional
-        Where pictures go; the user's cache by default. Those already there are used.
+        Where pictures go; the user's cache by default, apart for every video file, because
+        copies of the data set share names. Those already there are used.
 
     Raises
     ------
@@ -203,8 +236,10 @@ def extract_frames(samples: pd.DataFrame, folder: str | os.PathLike | None = Non
         A video ends before a frame that is asked for.
     """
     samples = read_table(samples)
-    folder = Path(folder or pooch.os_cache("emokit") / "sewa")
-    samples["image"] = [str(folder / f"{face_id}.jpg") for face_id in samples["id"]]
+    folders = {video: Path(folder) if folder else _cache_of(video) for video in samples["video"].unique()}
+    samples["image"] = [
+        str(folders[video] / f"{face_id}.jpg") for video, face_id in zip(samples["video"], samples["id"], strict=True)
+    ]
     for video, faces in tqdm(samples.groupby("video"), desc="videos", disable=None):
         missing = {frame: p for frame, p in zip(faces["frame"], faces["image"], strict=True) if not os.path.exists(p)}
         capture, number = cv2.VideoCapture(str(video)), 0
@@ -220,6 +255,14 @@ def extract_frames(samples: pd.DataFrame, folder: str | os.PathLike | None = Non
             number += 1
         capture.release()
     return samples
+
+
+def _cache_of(video: str) -> Path:
+    path = Path(video)
+    if not path.is_file():
+        raise DataError(f"{video} is missing; put it back, or read the data set again")
+    about = f"{path.absolute()} {path.stat().st_size} {path.stat().st_mtime_ns}"
+    return Path(pooch.os_cache("emokit")) / "sewa" / hashlib.sha256(about.encode()).hexdigest()[:12]
 
 
 def subject_independent_split(samples: pd.DataFrame, test_share: float = 0.2, seed: int = 0) -> pd.Series:
