@@ -1,20 +1,42 @@
-"""``python -m emokit.training run.yaml [name=value …]``, alone or under ``torchrun``."""
+"""``python -m emokit.training run.yaml [name=value …]``, alone or under ``torchrun``.
 
+Beside one run: ``ablation``, the rows of the paper's Tables 5 and 6, with several seeds; and
+``folds``, person-independent cross-validation.
+"""
+
+import argparse
 import json
-import sys
 
 import yaml
 
-from emokit.training.config import read_config
-from emokit.training.run import fit
+from emokit.training.ablation import ablation
+from emokit.training.config import RECIPES, read_config
+from emokit.training.folds import cross_validate
+from emokit.training.run import fit, read
 
 
 def main() -> None:
-    if len(sys.argv) < 2:
-        sys.exit("usage: python -m emokit.training run.yaml [name=value ...]")
-    path, *pairs = sys.argv[1:]
-    changes = {name: yaml.safe_load(value) for name, value in (pair.split("=", 1) for pair in pairs)}
-    print(json.dumps(fit(read_config(path, **changes)), indent=2))
+    parser = argparse.ArgumentParser(prog="python -m emokit.training", description=__doc__)
+    parser.add_argument("recipe", help=f"a YAML file, or one of {', '.join(RECIPES)}")
+    parser.add_argument("changes", nargs="*", metavar="name=value", help="such as epochs=3 or train.options.n=64")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--ablation", action="store_true", help="train every row of Tables 5 and 6")
+    kind.add_argument("--folds", type=int, metavar="K", help="K-fold cross-validation by person (5 in the paper)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the ablation")
+    args = parser.parse_intermixed_args()
+    changes = {}
+    for pair in args.changes:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            parser.error(f"{pair!r} is no name=value")
+        changes[name] = yaml.safe_load(value)
+    config = read_config(args.recipe, **changes)
+    if args.ablation:
+        print(ablation(config, args.seeds).to_csv(index=False), end="")
+    elif args.folds:
+        print(cross_validate(config, read(config.train), args.folds).to_csv(), end="")
+    else:
+        print(json.dumps(fit(config), indent=2))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ Every row of the paper's Table 5 is a ``network`` and a ``modality``, every row 
 
     network: emofan
     modality: F+R+C+A+S
+
+The kit's own recipes lie in ``emokit/training/recipes`` and go by their names.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from emokit.data.augment import Augment
 from emokit.training.module import Optimiser
 
+_HERE = Path(__file__).parent / "recipes"
+RECIPES = tuple(sorted(path.stem for path in _HERE.glob("*.yaml")))
 MODALITIES = {
     "O": "original landmarks",
     "F": "landmarks recomputed by FAN",
@@ -37,10 +41,11 @@ class Strict(BaseModel):
 
 
 class Data(Strict):
-    """Where samples come from: a data set and its reader's arguments."""
+    """Where samples come from: a data set, its reader's arguments, and those of `noisy_labels`."""
 
-    dataset: Literal["rendered", "affectnet", "afew_va", "table"] = "rendered"
+    dataset: Literal["rendered", "affectnet", "afew_va", "sewa", "table"] = "rendered"
     options: dict[str, Any] = Field(default_factory=dict)
+    noise: dict[str, int | float] = Field(default_factory=dict)
 
 
 class Config(Strict):
@@ -57,7 +62,9 @@ class Config(Strict):
     width, input_size, n_expressions : int
         See `EmoFAN`; ``width`` is 64 for ResNet-18's original.
     weights : str, optional
-        What `load_emofan` takes, to start from: with ``landmark_epochs`` 0, its FAN.
+        What `load_emofan` takes, to start from: its FAN.
+    keep_head : bool
+        Start from the affect head of ``weights`` too: fine-tuning.
     fan : str
         Weights that recompute landmarks for F.
     teacher : str, optional
@@ -85,6 +92,7 @@ class Config(Strict):
     input_size: int = 256
     n_expressions: Literal[5, 8] = 8
     weights: str | None = None
+    keep_head: bool = False
     fan: str = "demo"
     teacher: str | None = None
     landmark_epochs: int = 0
@@ -128,19 +136,42 @@ class Config(Strict):
 def read_config(path: str | os.PathLike, **changes: Any) -> Config:
     """The configuration in a YAML file, with ``changes`` on top.
 
+    Parameters
+    ----------
+    path : path
+        A file, or the name of one of the kit's recipes: see `RECIPES`.
+    **changes
+        A name may have dots: ``{"train.options.n": 64}`` changes one option only.
+
     Raises
     ------
     ValueError
         A name or value that does not fit; the message names file and field.
+    FileNotFoundError
+        Neither a file nor a recipe.
     """
+    if str(path) in RECIPES:
+        path = _HERE / f"{path}.yaml"
+    elif not Path(path).exists():
+        raise FileNotFoundError(f"{path} is neither a file nor one of the recipes {', '.join(RECIPES)}")
     try:
         written = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
         if not isinstance(written, dict):
             raise ValueError(f"{path} is a list or a word; write one 'name: value' per line")
-        return Config(**written | changes)
+        for name, value in changes.items():
+            _put(written, name.split("."), value)
+        return Config(**written)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
         raise ValueError(f"{path}, {field}: {first['msg']} (got {first['input']!r})") from error
+
+
+def _put(written: dict, names: list[str], value: Any) -> None:
+    for name in names[:-1]:
+        written = written.setdefault(name, {})
+        if not isinstance(written, dict):
+            raise ValueError(f"{'.'.join(names)}: {name} has no parts; give it as a whole")
+    written[names[-1]] = value

@@ -132,6 +132,7 @@ class AffectModule(FaceModule):
         # In a list, so that it is neither trained nor saved with the student.
         self._teacher = [] if teacher is None else [teacher.eval().requires_grad_(False)]
         self._seen: list[Tensor] = []
+        self.said: Tensor | None = None
 
     def trained(self) -> Iterable[nn.Parameter]:
         return self.model.head_parameters() if isinstance(self.model, EmoFAN) else self.model.parameters()
@@ -195,19 +196,28 @@ class AffectModule(FaceModule):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         images, _ = self.inputs(batch)
         out = self(images)
-        known = torch.stack((batch["expression"].float(), batch["valence"], batch["arousal"]), dim=1)
-        said = torch.stack((out.expression.argmax(dim=1).float(), out.valence.float(), out.arousal.float()), dim=1)
-        self._seen.append(torch.stack((gather_batch(known), gather_batch(said)), dim=2))
+        columns = (
+            *(batch[name].float() for name in ("index", "expression", "valence", "arousal")),
+            *out.expression.float().softmax(dim=1).T,
+            out.valence.float().clamp(-1, 1),
+            out.arousal.float().clamp(-1, 1),
+        )
+        self._seen.append(gather_batch(torch.stack(columns, dim=1).double()))
 
     def on_validation_epoch_end(self) -> None:
-        known, said = torch.cat(self._seen).unbind(dim=2)
+        seen = torch.cat(self._seen)
         self._seen.clear()
+        # Ranks of unequal share are dealt some faces twice.
+        _, first = np.unique(seen[:, 0].cpu().numpy(), return_index=True)
+        seen = seen[torch.from_numpy(first).to(seen.device)]
+        known, self.said = seen[:, 1:4], seen[:, 4:]
+        said = torch.cat((self.said[:, :-2].argmax(dim=1, keepdim=True), self.said[:, -2:]), dim=1)
         for name, value in affect_metrics(known, said).items():
             self.log(name, value, prog_bar=name.startswith("ccc"), rank_zero_only=self.trainer.world_size > 1)
 
 
 def affect_metrics(known: Tensor, said: Tensor) -> dict[str, Tensor]:
-    """The paper's metrics from (N, 3) tables of class, valence and arousal; predictions are clipped."""
+    """The paper's metrics from (N, 3) tables of class (-1 for none), valence and arousal, which is clipped."""
     found = {}
     labelled = known[:, 0] >= 0
     if labelled.any():

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
-from collections.abc import Sequence
+import signal
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
@@ -18,12 +26,13 @@ from torch.utils.data import DataLoader
 from emokit.data.afew_va import read_afew_va
 from emokit.data.affectnet import read_affectnet
 from emokit.data.dataset import FaceDataset
+from emokit.data.noise import noisy_labels
 from emokit.data.rendered import rendered_faces
-from emokit.data.tables import read_table
+from emokit.data.tables import read_table, write_table
 from emokit.inference.landmarks import recompute_landmarks
 from emokit.models import EXPRESSIONS, EmoFAN, ResNet18, load_emofan, save_emofan
 from emokit.training.config import Config, Data
-from emokit.training.module import AffectModule, FaceModule, LandmarkModule
+from emokit.training.module import AffectModule, FaceModule, LandmarkModule, affect_metrics
 from emokit.training.sampler import FaceSampler, balanced_weights
 
 READERS = {
@@ -34,13 +43,20 @@ READERS = {
 }
 
 
+# What may change between a run and its continuation.
+_FREE = {"epochs", "landmark_epochs", "workers", "out"}
+
+
 def fit(
     config: Config,
     train: pd.DataFrame | None = None,
     validation: pd.DataFrame | None = None,
     callbacks: Sequence[Callback] = (),
+    progress: bool = True,
 ) -> dict[str, float]:
     """Train as ``config`` says; go on where an earlier call with the same ``out`` stopped.
+
+    An interrupt (Ctrl-C, or the notebook's stop button) leaves the last epoch's checkpoint.
 
     Parameters
     ----------
@@ -49,16 +65,27 @@ def fit(
         Samples tables, instead of the configuration's.
     callbacks : sequence of Callback
         Further Lightning callbacks, such as live curves.
+    progress : bool
+        Show Lightning's progress bar.
 
     Returns
     -------
     dict
         Metrics of the validation faces. ``config.out`` receives them as ``result.json``, with
-        ``model.safetensors`` or, for ResNet-18, ``model.pth``, the curves of every epoch in
-        ``stage*/metrics.csv``, and the checkpoints that resuming needs.
+        ``predictions.parquet`` of these faces, ``model.safetensors`` or, for ResNet-18,
+        ``model.pth``, the curves of every epoch in ``stage*/metrics.csv``, and the checkpoints
+        that resuming needs. A finished run is not repeated.
+
+    Raises
+    ------
+    ValueError
+        ``config.out`` holds a run of another configuration or other samples, or a sample has no
+        valence or arousal.
     """
     train = read(config.train) if train is None else train
     validation = read(config.validation) if validation is None else validation
+    if _is_finished(config, train, validation):
+        return json.loads((config.out / "result.json").read_text())
     if config.has("F"):
         fan = load_emofan(config.fan)
         train, validation = (recompute_landmarks(samples, fan) for samples in (train, validation))
@@ -66,24 +93,78 @@ def fit(
     model = build(config)
     if config.landmark_epochs:
         stage = LandmarkModule(model, config.landmark_optimiser, config.augment, config.seed)
-        _run_stage(config, stage, config.landmark_epochs, "stage1", train, validation, callbacks)
-    teacher = _teacher(config, train, validation, callbacks) if config.has("D") else None
+        _run_stage(config, stage, config.landmark_epochs, "stage1", train, validation, callbacks, progress)
+    teacher = _teacher(config, train, validation, callbacks, progress) if config.has("D") else None
     loss = "shake" if config.has("S") else config.loss
     stage = AffectModule(
         model, config.optimiser, config.augment, config.seed, categories=config.has("C"), loss=loss, teacher=teacher
     )
-    result = _run_stage(config, stage, config.epochs, "stage2", train, validation, callbacks)
+    result = _run_stage(config, stage, config.epochs, "stage2", train, validation, callbacks, progress)
     if not config.has("C"):
         result.pop("accuracy", None)
     if stage.global_rank == 0:
         save(model, config.out)
+        write_table(_predictions(stage, validation), config.out / "predictions.parquet")
         (config.out / "result.json").write_text(json.dumps(result, indent=2))
     return result
 
 
+def _is_finished(config: Config, train: pd.DataFrame, validation: pd.DataFrame) -> bool:
+    """Whether ``config.out`` holds this very run, finished; writes what is to be run there."""
+    about: dict[str, Any] = json.loads(config.model_dump_json())
+    about |= {"train faces": _fingerprint(train), "validation faces": _fingerprint(validation)}
+    path = config.out / "config.json"
+    before = json.loads(path.read_text()) if path.exists() else about
+    changed = [name for name in about if name not in _FREE and about[name] != before.get(name)]
+    if changed:
+        name = changed[0]
+        raise ValueError(
+            f"{config.out} holds a run with {name} {before.get(name)}, not {about[name]}; "
+            "choose another out, or delete that folder"
+        )
+    if before == about and (config.out / "result.json").exists():
+        return True
+    if int(os.environ.get("RANK", 0)) == 0:
+        config.out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(about, indent=2))
+    return False
+
+
+def _fingerprint(samples: pd.DataFrame) -> str:
+    labels = samples[[c for c in ("id", "expression", "valence", "arousal") if c in samples]]
+    return hashlib.sha256(pd.util.hash_pandas_object(labels, index=False).to_numpy().tobytes()).hexdigest()[:16]
+
+
 def read(data: Data) -> pd.DataFrame:
     """The samples table that ``data`` names."""
-    return READERS[data.dataset](**data.options)
+    try:
+        samples = READERS[data.dataset](**data.options)
+    except TypeError as error:
+        raise ValueError(f"options {data.options} do not fit the data set {data.dataset}: {error}") from error
+    return noisy_labels(samples, **data.noise) if data.noise else samples
+
+
+def _predictions(stage: AffectModule, samples: pd.DataFrame) -> pd.DataFrame:
+    """What the trained network said of the validation faces, as a predictions table."""
+    said, names = stage.said.cpu().numpy(), stage.model.expressions
+    table = pd.DataFrame({"id": samples["id"].to_numpy()})
+    table["expression"] = [names[k] for k in said[:, :-2].argmax(axis=1)]
+    table[[f"p_{name}" for name in names]] = said[:, :-2]
+    table[["valence", "arousal"]] = said[:, -2:]
+    return table
+
+
+def measure(samples: pd.DataFrame, predictions: pd.DataFrame, truth: str = "") -> dict[str, float]:
+    """The paper's metrics of stored ``predictions``; ``truth="true_"`` takes labels without planted errors."""
+    known = samples.set_index("id").loc[predictions["id"]]
+
+    def numbers(table: pd.DataFrame, prefix: str) -> torch.Tensor:
+        names = pd.Categorical(table.get(f"{prefix}expression", [None] * len(table)), categories=EXPRESSIONS[8])
+        values = [names.codes, table[f"{prefix}valence"], table[f"{prefix}arousal"]]
+        return torch.stack([torch.tensor(list(v), dtype=torch.float32) for v in values], dim=1)
+
+    found = affect_metrics(numbers(known, truth), numbers(predictions, ""))
+    return {name: float(value) for name, value in found.items()}
 
 
 def build(config: Config) -> nn.Module:
@@ -99,7 +180,14 @@ def build(config: Config) -> nn.Module:
         if config.weights:
             state = load_emofan(config.weights).state_dict()
             expected = model.state_dict()
-            model.load_state_dict({k: v for k, v in state.items() if v.shape == expected[k].shape}, strict=False)
+            kept = {k: v for k, v in state.items() if "emo_" not in k or config.keep_head}
+            wrong = [k for k, v in kept.items() if k not in expected or v.shape != expected[k].shape]
+            if wrong:
+                raise ValueError(
+                    f"{wrong[0]} of {config.weights} does not fit the configured network; "
+                    "set width, n_expressions and attention (A) as those weights have them"
+                )
+            model.load_state_dict(kept, strict=False)
     return model.to(memory_format=torch.channels_last)
 
 
@@ -112,14 +200,20 @@ def save(model: nn.Module, folder: Path) -> Path:
     return folder / "model.pth"
 
 
-def _teacher(config: Config, train: pd.DataFrame, validation: pd.DataFrame, callbacks: Sequence[Callback]) -> nn.Module:
+def _teacher(
+    config: Config,
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    callbacks: Sequence[Callback],
+    progress: bool,
+) -> nn.Module:
     """The teacher named in ``config``, or one trained like the student but without distillation."""
     if config.teacher:
         return load_emofan(config.teacher)
     letters = [x for x in config.modality.split("+") if x not in "DOF"]
     # The landmarks of these tables are chosen already.
     alone = config.model_copy(update={"modality": "+".join(["O", *letters]), "out": config.out / "teacher"})
-    fit(alone, train, validation, callbacks)
+    fit(alone, train, validation, callbacks, progress)
     model = build(alone.model_copy(update={"weights": None}))
     if isinstance(model, EmoFAN):
         return load_emofan(alone.out / "model.safetensors")
@@ -135,6 +229,7 @@ def _run_stage(
     train: pd.DataFrame,
     validation: pd.DataFrame,
     callbacks: Sequence[Callback],
+    progress: bool,
 ) -> dict[str, float]:
     folder = config.out / name
     last = folder / "last.ckpt"
@@ -149,19 +244,54 @@ def _run_stage(
         logger=CSVLogger(config.out, name="", version=name),
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=10,
+        log_every_n_steps=1,
         enable_model_summary=False,
+        enable_progress_bar=progress,
     )
     if config.compile:
         stage.compile()
     loaders = (_loader(config, train, True, trainer), _loader(config, validation, False, trainer))
-    trainer.fit(stage, *loaders, ckpt_path=str(last) if last.exists() else None, weights_only=True)
-    found = trainer.validate(stage, loaders[1], verbose=False)
+    with _quiet(), _interruptible():
+        trainer.fit(stage, *loaders, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+        found = trainer.validate(stage, loaders[1], verbose=False)
     return {key: float(value) for key, value in found[0].items()}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's greetings and hints, which are about other uses of it."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for hint in (".*does not have many workers", ".*Checkpoint directory .* exists", ".*LeafSpec"):
+                warnings.filterwarnings("ignore", hint)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning answers an interrupt by ending the process and then ignores it: a notebook must live on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _loader(config: Config, samples: pd.DataFrame, training: bool, trainer: lightning.Trainer) -> DataLoader:
     faces = FaceDataset(samples, config.input_size, EXPRESSIONS[config.n_expressions], config.context)
+    unlabelled = np.isnan(faces.valence) | np.isnan(faces.arousal)
+    if unlabelled.any():
+        raise ValueError(f"sample {faces.ids[unlabelled][0]!r} has no valence or no arousal; leave such rows out")
     sampler = None
     ranks = {"rank": trainer.global_rank, "ranks": trainer.world_size}
     if training:
