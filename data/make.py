@@ -47,14 +47,15 @@ def afew_va() -> None:
 
 
 def sewa() -> None:
-    """Four recordings of three seconds, of two cultures, each with four annotators."""
-    for k, name in enumerate(("C1_S001_P001", "C1_S001_P002", "C2_S002_P003", "C2_S002_P004")):
-        images, rows = zip(*rendered_clip(SEED + 2, k, 0, 60, size=112, hold=20), strict=True)
+    """Twelve recordings of one and a half seconds: three pairs in each of two cultures, four annotators."""
+    for k in range(12):
+        name = f"C{k // 6 + 1}_S{k // 2 + 1:03d}_P{k + 1:03d}_VC1_{k + 1:06d}"
+        images, rows = zip(*rendered_clip(SEED + 2, k, 0, 30, size=112, hold=15), strict=True)
         ratings = {
             dimension: simulated_traces(np.array([row[dimension.lower()] for row in rows]), 4, 20, seed=10 * k + shift)
             for shift, dimension in enumerate(("Valence", "Arousal"))
         }
-        write_sewa(f"{name}_VC1_{k + 1:06d}", images, ratings, HERE / "sewa")
+        write_sewa(name, images, ratings, HERE / "sewa")
 
 
 def main() -> None:

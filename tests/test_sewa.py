@@ -54,6 +54,9 @@ def test_frames_are_extracted_once(folder, tmp_path):
     assert stamps == [p.stat().st_mtime_ns for p in sorted(tmp_path.rglob("*.jpg"))]
     with pytest.raises(DataError, match="ends before frame 99"):
         extract_frames(samples.assign(frame=99, id=["a", "b", "c"]), tmp_path)
+    beyond = samples.assign(frame=[3, 99, 5], id=["d", "e", "f"])
+    left = extract_frames(beyond, tmp_path, on_error="skip")
+    assert left["id"].tolist() == ["d", "f"] and skipped(left)["row"].tolist() == [99]
 
 
 def test_a_gap_of_one_annotator_is_bridged(tmp_path):
@@ -76,9 +79,30 @@ def test_persons_and_partners_stay_together():
     split = subject_independent_split(samples)
     for column in ("session", "subject"):
         assert split.groupby(samples[column]).nunique().eq(1).all()
-    shares = (split == "test").groupby(samples["culture"]).mean()
-    assert shares.between(0.1, 0.3).all()
+    for name in ("test", "validation"):
+        assert (split == name).groupby(samples["culture"]).mean().between(0.1, 0.3).all()
+    assert split.equals(subject_independent_split(samples))
     assert not split.equals(subject_independent_split(samples, seed=1))
+    assert set(subject_independent_split(samples, validation_share=0)) == {"train", "test"}
+
+
+def test_numbers_that_start_anew_in_every_session(folder, tmp_path):
+    for k, name in enumerate(("C3_S007_P001_VC1_000007", "C3_S008_P001_VC1_000008")):
+        shutil.copytree(folder / NAMES[k], tmp_path / name)
+        for path in (tmp_path / name).iterdir():
+            path.rename(path.with_name(path.name.replace(NAMES[k], name)))
+    samples = read_sewa(tmp_path)
+    assert samples["subject"].nunique() == 1
+    with pytest.raises(ValueError, match="persons='session'"):
+        subject_independent_split(samples)
+    samples = read_sewa(tmp_path, persons="session")
+    assert samples["subject"].unique().tolist() == ["C3_S007_P001", "C3_S008_P001"]
+    assert set(subject_independent_split(samples)) == {"train", "test"}
+
+
+def test_frames_can_be_thinned(folder):
+    thin, whole = read_sewa(folder, every=4), read_sewa(folder)
+    assert thin["id"].tolist() == whole.loc[whole["frame"] % 4 == 0, "id"].tolist()
 
 
 LINES = {

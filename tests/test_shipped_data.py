@@ -9,8 +9,10 @@ from emokit.data import sample_faces
 from emokit.data.afew_va import person_independent_folds, read_afew_va
 from emokit.data.affectnet import read_affectnet
 from emokit.data.dataset import FaceDataset
-from emokit.data.sewa import extract_frames, read_sewa, subject_independent_split
+from emokit.data.sewa import read_sewa, subject_independent_split
 from emokit.inference import predict
+from emokit.training.config import Data
+from emokit.training.run import read
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -34,9 +36,12 @@ def test_afew_va(demo):
     assert np.corrcoef(predict(samples, demo)["valence"], samples["valence"])[0, 1] > 0.8
 
 
-def test_sewa(demo, tmp_path):
+def test_sewa(tmp_path, monkeypatch):
+    for module in ("data.sewa", "inference.find"):
+        monkeypatch.setattr(f"emokit.{module}.pooch.os_cache", lambda name: tmp_path)
     samples = read_sewa(DATA / "sewa")
-    assert len(samples) == 240 and samples["culture"].nunique() == 2
+    assert len(samples) == 360 and samples["culture"].nunique() == 2
     assert samples.filter(like="valence_").shape[1] == 4
-    assert set(subject_independent_split(samples)) == {"train"}  # one pair of partners per culture
-    assert Path(extract_frames(samples.iloc[::60], tmp_path)["image"].iloc[0]).exists()
+    assert set(subject_independent_split(samples)) == {"train", "validation", "test"}
+    faces = read(Data(dataset="sewa", options={"folder": str(DATA / "sewa"), "subset": "test", "every": 6}))
+    assert len(faces) >= 15 and FaceDataset(faces, size=64)[0]["image"].shape == (3, 64, 64)

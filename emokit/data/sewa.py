@@ -3,8 +3,8 @@
 A recording's name gives culture, session and person. Beside its video lie the annotators'
 traces, ``<recording>_{Valence,Arousal}_{A,V,AV}_Aligned.csv``: time in seconds, then one
 column per annotator. Public descriptions leave open whether the files have a header and
-which separator they use, so both are recognised; person numbers are taken to be unique
-within a culture. Other names can be given as ``pattern``.
+which separator they use, so both are recognised; and whether person numbers start anew in every
+session, which ``persons`` says. Other names can be given as ``pattern``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -22,7 +23,6 @@ import pooch
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import GroupShuffleSplit
 from tqdm.auto import tqdm
 
 from emokit.data.problems import DataError, Problems
@@ -37,7 +37,13 @@ _TRACE = re.compile(r".+_(Valence|Arousal)_(A|V|AV)_Aligned\.csv")
 
 
 def read_sewa(
-    folder: str | os.PathLike, *, channel: str = "AV", pattern: str = PATTERN, on_error: str = "raise"
+    folder: str | os.PathLike,
+    *,
+    channel: str = "AV",
+    pattern: str = PATTERN,
+    persons: Literal["culture", "session"] = "culture",
+    every: int = 1,
+    on_error: str = "raise",
 ) -> pd.DataFrame:
     """Samples table of SEWA: one row per annotated video frame.
 
@@ -50,6 +56,11 @@ def read_sewa(
     pattern : str
         Regular expression of trace files' names, with the groups recording, culture, session,
         person, dimension and channel.
+    persons : {"culture", "session"}
+        Within what a person's number is unique. "culture" is the safe reading: it never takes
+        one person for two.
+    every : int
+        Read each ``every``-th frame; neighbours differ little.
     on_error : {"raise", "skip"}
         See `Problems`; `skipped` tells what was left out.
 
@@ -68,6 +79,8 @@ def read_sewa(
         No traces, a malformed trace or video, a name that ``PATTERN`` does not fit, or a
         recording that is there twice; the message names file and row.
     """
+    if persons not in ("culture", "session") or every < 1:
+        raise ValueError(f"persons is 'culture' or 'session' and every at least 1, got {persons!r} and {every}")
     folder, problems = Path(folder).absolute(), Problems(on_error)
     names = re.compile(pattern)
     recordings: dict[str, dict[str, Path]] = {}
@@ -97,13 +110,10 @@ def read_sewa(
             continue
         left_out += outside
         match = about[recording]
-        tables.append(
-            table.assign(
-                culture=match["culture"],
-                session=f"{match['culture']}_{match['session']}",
-                subject=f"{match['culture']}_{match['person']}",
-            )
-        )
+        culture, session = match["culture"], f"{match['culture']}_{match['session']}"
+        subject = f"{culture if persons == 'culture' else session}_{match['person']}"
+        table = table[table["frame"] % every == 0]
+        tables.append(table.assign(culture=culture, session=session, subject=subject))
     if not tables:
         raise DataError(f"no recording in {folder} can be used; the first problem: {problems.found[0]['problem']}")
     samples = pd.concat(tables, ignore_index=True)
@@ -219,7 +229,9 @@ def _frame_times(video: Path) -> NDArray[np.float64]:
     return np.arange(count) / rate
 
 
-def extract_frames(samples: pd.DataFrame, folder: str | os.PathLike | None = None) -> pd.DataFrame:
+def extract_frames(
+    samples: pd.DataFrame, folder: str | os.PathLike | None = None, *, on_error: str = "raise"
+) -> pd.DataFrame:
     """``samples`` with ``image``, the frame's JPEG file; each video is decoded once, as a stream.
 
     Parameters
@@ -229,23 +241,34 @@ def extract_frames(samples: pd.DataFrame, folder: str | os.PathLike | None = Non
     folder : path, optional
         Where pictures go; the user's cache by default, apart for every video file, because
         copies of the data set share names. Those already there are used.
+    on_error : {"raise", "skip"}
+        See `Problems`.
 
     Raises
     ------
     DataError
         A video ends before a frame that is asked for.
     """
-    samples = read_table(samples)
+    samples, problems = read_table(samples), Problems(on_error)
+    problems.found = list(samples.attrs.get("skipped", []))
     folders = {video: Path(folder) if folder else _cache_of(video) for video in samples["video"].unique()}
     samples["image"] = [
         str(folders[video] / f"{face_id}.jpg") for video, face_id in zip(samples["video"], samples["id"], strict=True)
     ]
+    lost: set[str] = set()
     for video, faces in tqdm(samples.groupby("video"), desc="videos", disable=None):
         missing = {frame: p for frame, p in zip(faces["frame"], faces["image"], strict=True) if not os.path.exists(p)}
         capture, number = cv2.VideoCapture(str(video)), 0
         while missing:
             if not capture.grab():
-                raise DataError(f"{video} ends before frame {min(missing)}; replace it or leave out the recording")
+                problems.add(
+                    video,
+                    min(missing),
+                    f"the video ends before frame {min(missing)}",
+                    "replace it or leave out the recording",
+                )
+                lost.update(missing.values())
+                break
             if number in missing:
                 path = Path(missing.pop(number))
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +277,7 @@ def extract_frames(samples: pd.DataFrame, folder: str | os.PathLike | None = Non
                 beside.replace(path)
             number += 1
         capture.release()
-    return samples
+    return problems.attach(samples[~samples["image"].isin(lost)].reset_index(drop=True))
 
 
 def _cache_of(video: str) -> Path:
@@ -265,24 +288,38 @@ def _cache_of(video: str) -> Path:
     return Path(pooch.os_cache("emokit")) / "sewa" / hashlib.sha256(about.encode()).hexdigest()[:12]
 
 
-def subject_independent_split(samples: pd.DataFrame, test_share: float = 0.2, seed: int = 0) -> pd.Series:
-    """ "train" or "test" for every sample, no person in both.
+def subject_independent_split(
+    samples: pd.DataFrame, test_share: float = 0.2, validation_share: float = 0.2, seed: int = 0
+) -> pd.Series:
+    """ "train", "validation" or "test" for every sample, no person in two of them.
 
-    The partners of a session stay together too: each hears and sees the other. ``test_share``
-    is the share of such groups that are tested on, in every culture with two groups or more.
+    The partners of a session stay together too: each hears and sees the other. In every
+    culture the shares are of such groups: at least one of each kind, if there are three.
+
+    Raises
+    ------
+    ValueError
+        All persons of a culture belong together.
     """
     (sessions, session_names), (subjects, subject_names) = (pd.factorize(samples[c]) for c in ("session", "subject"))
     size = len(session_names) + len(subject_names)
     links = coo_array((np.ones(len(samples)), (sessions, subjects + len(session_names))), shape=(size, size))
     groups = connected_components(links, directed=False)[1][sessions]
-    split = pd.Series("train", index=samples.index, name="split")
-    for _, rows in samples.groupby("culture"):
-        where = samples.index.get_indexer(rows.index)
-        if len(set(groups[where])) > 1:
-            chooser = GroupShuffleSplit(1, test_size=test_share, random_state=seed)
-            _, test = next(chooser.split(where, groups=groups[where]))
-            split.iloc[where[test]] = "test"
-    return split
+    split = np.full(len(samples), "train", dtype=object)
+    rng = np.random.default_rng(seed)
+    for culture in sorted(samples["culture"].unique()):
+        there = np.unique(groups[(samples["culture"] == culture).to_numpy()])
+        if len(there) < 2:
+            raise ValueError(
+                f"all recordings of culture {culture} share persons or sessions, so that none can be held out; "
+                "if person numbers start anew in every session, read them with persons='session'"
+            )
+        order = rng.permutation(there)
+        n_test = max(1, round(test_share * len(order))) if test_share else 0
+        n_validation = max(1, round(validation_share * len(order))) if validation_share and len(order) > 2 else 0
+        split[np.isin(groups, order[:n_test])] = "test"
+        split[np.isin(groups, order[n_test : n_test + n_validation])] = "validation"
+    return pd.Series(split, index=samples.index, name="split")
 
 
 def write_sewa(

@@ -32,7 +32,7 @@ def recompute_landmarks(
     batch_size : int
     """
     samples = read_table(samples)
-    path = Path(folder or pooch.os_cache("emokit")) / f"landmarks-{_fingerprint(samples, model)}.parquet"
+    path = Path(folder or pooch.os_cache("emokit")) / f"landmarks-{fingerprint(samples, model)}.parquet"
     if path.exists():
         found = read_table(path)
     else:
@@ -44,14 +44,17 @@ def recompute_landmarks(
     return samples
 
 
-def _fingerprint(samples: pd.DataFrame, model: nn.Module) -> str:
-    """Of what the landmarks follow from: pictures, boxes and weights."""
+def fingerprint(samples: pd.DataFrame, finder: nn.Module | str) -> str:
+    """Of what landmarks or boxes follow from: pictures, known boxes, and the network or detector."""
     digest = hashlib.sha256()
     columns = [c for c in ("id", "image", *BOX) if c in samples]
     digest.update(pd.util.hash_pandas_object(samples[columns].astype(str), index=False).to_numpy().tobytes())
     if "landmarks" in samples:
         digest.update(landmarks_of(samples).tobytes())
-    for name, tensor in model.state_dict().items():
+    if isinstance(finder, str):
+        digest.update(finder.encode())
+        return digest.hexdigest()[:16]
+    for name, tensor in finder.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"")
     return digest.hexdigest()[:16]

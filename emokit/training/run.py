@@ -28,17 +28,39 @@ from emokit.data.affectnet import read_affectnet
 from emokit.data.dataset import FaceDataset
 from emokit.data.noise import noisy_labels
 from emokit.data.rendered import rendered_faces
+from emokit.data.sewa import extract_frames, read_sewa, subject_independent_split
 from emokit.data.tables import read_table, write_table
+from emokit.inference.faces import Detector
+from emokit.inference.find import find_faces
 from emokit.inference.landmarks import recompute_landmarks
 from emokit.models import EXPRESSIONS, EmoFAN, ResNet18, load_emofan, save_emofan
 from emokit.training.config import Config, Data
 from emokit.training.module import AffectModule, FaceModule, LandmarkModule, affect_metrics
 from emokit.training.sampler import FaceSampler, balanced_weights
 
+
+def sewa_faces(
+    folder: str | os.PathLike,
+    subset: str,
+    *,
+    seed: int = 0,
+    detector: Detector | None = None,
+    on_error: str = "raise",
+    **options: Any,
+) -> pd.DataFrame:
+    """Faces of SEWA's "train", "validation" or "test" persons; ``options`` are those of `read_sewa`."""
+    samples = read_sewa(folder, on_error=on_error, **options)
+    samples = samples[subject_independent_split(samples, seed=seed) == subset]
+    if samples.empty:
+        raise ValueError(f"{folder} gives no sample for subset {subset!r}: it is train, validation or test")
+    return find_faces(extract_frames(samples, on_error=on_error), detector)
+
+
 READERS = {
     "affectnet": read_affectnet,
     "afew_va": read_afew_va,
     "rendered": rendered_faces,
+    "sewa": sewa_faces,
     "table": read_table,
 }
 
