@@ -15,8 +15,8 @@ test: .venv/dev
 
 # Train the demo weights anew (under an hour on two cores) and put them into the package.
 demo: .venv/kit
-	$(BIN)/python -m emokit.training.demo --out out/demo
-	cp out/demo/demo.safetensors emokit/weights/demo.safetensors
+	$(BIN)/python -m emokit.training demo
+	cp out/demo/model.safetensors emokit/weights/demo.safetensors
 
 .venv/kit: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

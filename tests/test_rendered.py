@@ -21,7 +21,6 @@ from emokit.data.rendered import (
     draw_action_units,
     render,
     render_face,
-    rendered_crops,
     rendered_faces,
     sample_faces,
 )
@@ -115,18 +114,6 @@ def test_an_interrupted_rendering_goes_on(tmp_path):
     again = rendered_faces(9, seed=1, size=64, folder=tmp_path, workers=1)
     pd.testing.assert_frame_equal(whole.drop(columns="landmarks"), again.drop(columns="landmarks"))
     assert lost.read_bytes() == content and kept.stat().st_mtime_ns == stamp
-
-
-def test_crops_are_cached_and_their_landmarks_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr("emokit.data.rendered.pooch.os_cache", lambda name: tmp_path)
-    first = rendered_crops(10, seed=2, size=64, workers=1)
-    assert first["images"].shape == (10, 64, 64, 3)
-    assert first["landmarks"].min() > 0 and first["landmarks"].max() < 64
-    stamp = [path.stat().st_mtime_ns for path in tmp_path.iterdir()]
-    again = rendered_crops(10, seed=2, size=64, workers=1)
-    assert stamp == [path.stat().st_mtime_ns for path in tmp_path.iterdir()]
-    for key in first:
-        np.testing.assert_array_equal(first[key], again[key])
 
 
 def test_the_shipped_sample_is_what_its_seed_gives():

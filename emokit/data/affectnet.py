@@ -146,7 +146,7 @@ def _npy(path: Path, problems: Problems) -> Iterator[pd.DataFrame]:
                 try:
                     found = np.load(file, allow_pickle=False)
                     values[key] = np.asarray(found, dtype=np.float64).ravel()
-                except (ValueError, OSError, EOFError) as error:
+                except Exception as error:  # a damaged header fails in any of many ways
                     problems.add(file, None, f"cannot be read ({error})")
                     break
             else:
@@ -183,7 +183,8 @@ def _pickle(path: Path, problems: Problems) -> Iterator[pd.DataFrame]:
 
 def _labels(values: dict[str, NDArray]) -> dict[str, object]:
     numbers = {k: values[k][0] if values[k].size == 1 else np.nan for k in ("expression", "valence", "arousal")}
-    points = values["landmarks"].astype(np.float32)
+    with np.errstate(over="ignore"):  # infinite landmarks are reported
+        points = values["landmarks"].astype(np.float32)
     return {**numbers, "landmarks": points if points.size == 136 else np.full(136, np.nan, np.float32)}
 
 
@@ -200,10 +201,11 @@ def _landmarks(texts: list[str]) -> NDArray[np.float32]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             points[whole] = np.fromstring(";".join(good), dtype=np.float64, sep=";").reshape(-1, 136)
-    except (ValueError, DeprecationWarning):
+    except (ValueError, Warning):  # overflow is a warning too
         for row in np.flatnonzero(whole):
             try:
-                points[row] = [float(x) for x in texts[row].split(";")]
+                with np.errstate(over="ignore"):
+                    points[row] = [float(x) for x in texts[row].split(";")]
             except ValueError:
                 points[row] = np.nan
     return points

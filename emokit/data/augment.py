@@ -35,6 +35,8 @@ class Augment:
         Probability of a mirror image.
     gain : float
         Greatest relative change of brightness.
+    tint : float
+        Greatest further change of each colour.
     """
 
     rotation: float = 10.0
@@ -42,6 +44,7 @@ class Augment:
     translation: float = 0.05
     flip: float = 0.5
     gain: float = 0.15
+    tint: float = 0.0
 
     def __call__(
         self, images: Tensor, landmarks: Tensor, size: int, generator: torch.Generator | None = None
@@ -74,9 +77,10 @@ class Augment:
         shift = torch.stack((uniform(self.translation), uniform(self.translation)), dim=1) * size
         mirrored = torch.rand(n, generator=generator) < self.flip
         gain = 1 + uniform(self.gain)
+        colours = gain[:, None] * (1 + torch.stack([uniform(self.tint) for _ in range(images.shape[1])], dim=1))
         matrix = similarity(images.shape[-1], size, angle, zoom, shift, mirrored).to(images)
         images = warp_affine(images, matrix, (size, size), padding_mode="zeros", align_corners=True)
-        images = (images * gain.to(images)[:, None, None, None]).clamp(0, 1)
+        images = (images * colours.to(images)[:, :, None, None]).clamp(0, 1)
         return images, move(landmarks, matrix, mirrored.to(images.device))
 
 

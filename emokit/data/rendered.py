@@ -25,7 +25,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from emokit.data.crops import crop_face, crop_matrix, tight_box
+from emokit.data.crops import tight_box
 from emokit.data.face_drawing import Look, Scene, draw_face, mix
 from emokit.data.face_geometry import AU_NAMES, ActionUnits, Geometry, Points, Pose, Shape, face_geometry
 from emokit.data.tables import BOX, read_table, write_table
@@ -275,43 +275,6 @@ def sample_faces() -> pd.DataFrame:
     return rendered_faces(**SAMPLE, folder=shipped if (shipped / "samples.csv").exists() else None)
 
 
-def rendered_crops(
-    n: int, seed: int = 0, size: int = 128, jitter: float = 0.06, workers: int | None = None
-) -> dict[str, NDArray]:
-    """``n`` network inputs of rendered faces, eight of each person, cached on disk.
-
-    Parameters
-    ----------
-    n : int
-        Faces; rounded up to whole persons.
-    seed : int
-        Different seeds share no person.
-    size : int
-        Side of the crops in pixels.
-    jitter : float
-        Standard deviation of the crop box's shift and scale, as a share of its side.
-    workers : int, optional
-        Processes; all cores otherwise.
-
-    Returns
-    -------
-    dict
-        ``images`` (n, size, size, 3) uint8, ``landmarks`` (n, 68, 2) in crop pixels,
-        ``expression`` (n,) class indices, ``valence`` and ``arousal`` (n,).
-    """
-    path = _cache(f"crops-{_RECIPE}-{n}-{seed}-{size}-{jitter}.npz")
-    if path.exists():
-        with np.load(path) as stored:
-            return dict(stored)
-    parts = _each_person(_person_crops, n, workers, seed, size, jitter)
-    crops = {key: np.concatenate([part[key] for part in parts])[:n] for key in parts[0]}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(beside, **crops)
-    beside.replace(path)
-    return crops
-
-
 def _cache(name: str) -> Path:
     return Path(pooch.os_cache("emokit")) / name
 
@@ -338,23 +301,3 @@ def _person_files(subject: int, folder: Path, n: int, seed: int, size: int) -> l
     return rows
 
 
-def _person_crops(subject: int, seed: int, size: int, jitter: float) -> dict[str, NDArray]:
-    rng = np.random.default_rng([seed, subject, 0])
-    rows = []
-    for index in range(8):
-        image, row = render_face(seed, subject, index, size=224)
-        box = tight_box(row["landmarks"])
-        side = (box[2:] - box[:2]).mean()
-        grow = np.exp(rng.normal(0, jitter)) - 1
-        box = box + np.tile(rng.normal(0, jitter, 2) * side, 2) + np.array([-1, -1, 1, 1]) * grow * side / 2
-        matrix = crop_matrix(box, size)
-        rows.append(
-            {
-                "images": crop_face(image, box, size),
-                "landmarks": (row["landmarks"] @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32),
-                "expression": np.int64(EXPRESSIONS[8].index(row["expression"])),
-                "valence": np.float32(row["valence"]),
-                "arousal": np.float32(row["arousal"]),
-            }
-        )
-    return {key: np.stack([row[key] for row in rows]) for key in rows[0]}

@@ -20,7 +20,8 @@ _ARRAYS = {
     ),
     *((module, "_frombuffer") for module in ("numpy.core.numeric", "numpy._core.numeric")),
 }
-_BUILTINS = {"set", "frozenset", "bytearray", "complex"}
+# ``bytes`` rebuilds empty arrays of old protocols.
+_BUILTINS = {"set", "frozenset", "bytes", "bytearray", "complex"}
 
 
 class _Restricted(pickle.Unpickler):

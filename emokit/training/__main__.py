@@ -1,18 +1,15 @@
-"""``python -m emokit.training run.yaml [name=value …]``, alone or under ``torchrun``.
-
-Beside one run: ``ablation``, the rows of the paper's Tables 5 and 6, with several seeds; and
-``folds``, person-independent cross-validation.
-"""
+"""One run of a recipe, alone or under torchrun; the paper's ablation; or cross-validation by person."""
 
 import argparse
 import json
 
 import yaml
 
+from emokit.models import load_emofan
 from emokit.training.ablation import ablation
 from emokit.training.config import RECIPES, read_config
 from emokit.training.folds import cross_validate
-from emokit.training.run import fit, read
+from emokit.training.run import evaluate, fit, read
 
 
 def main() -> None:
@@ -22,6 +19,7 @@ def main() -> None:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--ablation", action="store_true", help="train every row of Tables 5 and 6")
     kind.add_argument("--folds", type=int, metavar="K", help="K-fold cross-validation by person (5 in the paper)")
+    kind.add_argument("--evaluate", metavar="WEIGHTS", help="measure an EmoFAN on the recipe's validation faces")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the ablation")
     args = parser.parse_intermixed_args()
     changes = {}
@@ -32,9 +30,14 @@ def main() -> None:
         changes[name] = yaml.safe_load(value)
     config = read_config(args.recipe, **changes)
     if args.ablation:
-        print(ablation(config, args.seeds).to_csv(index=False), end="")
+        wide = ablation(config, args.seeds).pivot_table(
+            "value", ["table", "data", "system", "setting"], ["target", "metric"], sort=False
+        )
+        print(wide.round(2).to_string(), f"\nevery figure of every seed: {config.out / 'ablation.csv'}", sep="\n")
     elif args.folds:
-        print(cross_validate(config, read(config.train), args.folds).to_csv(), end="")
+        print(cross_validate(config, read(config.train), args.folds).round(3).to_string())
+    elif args.evaluate:
+        print(json.dumps(evaluate(load_emofan(args.evaluate), read(config.validation)), indent=2))
     else:
         print(json.dumps(fit(config), indent=2))
 

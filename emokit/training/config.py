@@ -81,6 +81,8 @@ class Config(Strict):
         Run the network through ``torch.compile``.
     workers : int
         Processes that read pictures.
+    half : bool
+        Store the trained EmoFAN in half precision.
     """
 
     train: Data = Data()
@@ -106,6 +108,7 @@ class Config(Strict):
     precision: str = "auto"
     compile: bool = False
     workers: int = 0
+    half: bool = False
     seed: int = 0
     out: Path = Path("out/run")
 

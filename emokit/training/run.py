@@ -35,7 +35,7 @@ from emokit.inference.find import find_faces
 from emokit.inference.landmarks import recompute_landmarks
 from emokit.models import EXPRESSIONS, EmoFAN, ResNet18, load_emofan, save_emofan
 from emokit.training.config import Config, Data
-from emokit.training.module import AffectModule, FaceModule, LandmarkModule, affect_metrics
+from emokit.training.module import AffectModule, FaceModule, LandmarkModule, Optimiser, affect_metrics
 from emokit.training.sampler import FaceSampler, balanced_weights
 
 
@@ -125,7 +125,7 @@ def fit(
     if not config.has("C"):
         result.pop("accuracy", None)
     if stage.global_rank == 0:
-        save(model, config.out)
+        save(model, config.out, config.half)
         write_table(_predictions(stage, validation), config.out / "predictions.parquet")
         (config.out / "result.json").write_text(json.dumps(result, indent=2))
     return result
@@ -213,13 +213,33 @@ def build(config: Config) -> nn.Module:
     return model.to(memory_format=torch.channels_last)
 
 
-def save(model: nn.Module, folder: Path) -> Path:
+def save(model: nn.Module, folder: Path, half: bool = False) -> Path:
     """Write the trained network into ``folder``."""
     if isinstance(model, EmoFAN):
-        save_emofan(model, folder / "model.safetensors")
+        save_emofan(model, folder / "model.safetensors", half=half)
         return folder / "model.safetensors"
     torch.save(model.state_dict(), folder / "model.pth")
     return folder / "model.pth"
+
+
+def evaluate(model: nn.Module, samples: pd.DataFrame, batch_size: int = 32) -> dict[str, float]:
+    """The paper's metrics of ``model`` on ``samples``, and EmoFAN's landmark error.
+
+    The landmark error is a share of the distance between the outer corners of the eyes.
+    """
+    model = model.to(memory_format=torch.channels_last)
+    kinds = [AffectModule, LandmarkModule] if isinstance(model, EmoFAN) else [AffectModule]
+    size = getattr(model, "input_size", 256)
+    loader = DataLoader(FaceDataset(samples, size, model.expressions), batch_size)
+    trainer = lightning.Trainer(
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    found: dict[str, float] = {}
+    with _quiet(), _interruptible():
+        for kind in kinds:
+            module = kind(model, Optimiser(), None, 0)
+            found |= trainer.validate(module, loader, verbose=False)[0]
+    return {name: float(value) for name, value in found.items()}
 
 
 def _teacher(
