@@ -34,18 +34,3 @@ def test_the_demo_weights_are_small_and_say_what_they_are():
     assert (Path(emokit.__file__).parent / "weights" / "demo.safetensors").stat().st_size <= 12 * 2**20
     with pytest.warns(UserWarning, match="only rendered faces"):
         assert load_emofan().expressions[0] == "neutral"
-
-
-def test_rare_colours_do_not_blow_the_features_up(demo, faces):
-    """Frozen batch statistics let features grow where training saw few such pictures; then a head cannot be trained."""
-    import torch
-
-    from emokit.data.dataset import FaceDataset
-
-    crops = FaceDataset(faces, demo.input_size)
-    with torch.inference_mode():
-        parts = [
-            demo.features(torch.stack([crops[i]["image"] for i in range(k, k + 64)]) / 255) for k in range(0, 320, 64)
-        ]
-    largest = torch.cat([part.hourglass[1].abs().amax((1, 2, 3)) for part in parts])
-    assert largest.max() < 8 * largest.median()

@@ -1,3 +1,7 @@
+import collections
+import subprocess
+import sys
+
 import pytest
 
 from emokit.training.config import Config
@@ -42,3 +46,35 @@ def test_a_search_goes_on_and_grows(tmp_path):
     # The interrupted setting stays with its worker until that has been silent for two minutes.
     assert first == 5 and len(seen) == 8
     assert len({c.optimiser for c in seen}) == 8
+
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from emokit.training.config import Config
+from emokit.training.search import search
+
+folder = Path(sys.argv[1])
+
+def train(config):
+    with open(folder / "log", "a") as log:
+        log.write(f"{sys.argv[2]} {config.out.name}\\n")
+    time.sleep(0.3)
+    return {"ccc_valence": 0.5, "ccc_arousal": 0.5}
+
+(folder / sys.argv[2]).touch()
+while not all((folder / name).exists() for name in ("a", "b")):
+    time.sleep(0.01)
+print(len(search(Config(out=folder), 8, folder / "store.db", train)))
+"""
+
+
+def test_two_workers_share_the_settings(tmp_path):
+    run = [sys.executable, "-c", WORKER, str(tmp_path)]
+    workers = [subprocess.Popen([*run, name], stderr=subprocess.PIPE, text=True) for name in ("a", "b")]
+    for worker in workers:
+        _, said = worker.communicate(timeout=120)
+        assert worker.returncode == 0, said
+    done = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
+    assert sorted(setting for _, setting in done) == [f"{k:04d}" for k in range(8)]
+    assert set(collections.Counter(name for name, _ in done)) == {"a", "b"}

@@ -299,5 +299,3 @@ def _person_files(subject: int, folder: Path, n: int, seed: int, size: int) -> l
             beside.replace(path)
         rows.append(row)
     return rows
-
-

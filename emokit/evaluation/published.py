@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from itertools import product
 
@@ -72,3 +73,42 @@ def published_table(table: str) -> pd.DataFrame:
     wide = figures.pivot(index=rows, columns=["target", "metric"], values="value")
     printed = pd.MultiIndex.from_frame(figures[rows].drop_duplicates())
     return wide.reindex(index=printed, columns=_COLUMNS[_COLUMNS.isin(wide.columns)])
+
+
+def compare(results: pd.DataFrame, table: str, data: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Figures of the paper and yours side by side.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Columns system, setting, target, metric and value, as in `published`; data where the
+        table has more than one set; rows of several seeds count as one, by their mean.
+    table : str
+        Such as "table5".
+    data : mapping, optional
+        What the paper calls your sets: ``{"clean labels": "AffectNet, clean set"}``. Other sets
+        are left out.
+
+    Returns
+    -------
+    DataFrame
+        The paper's rows in its order that ``results`` has too: ``paper``, ``yours`` and, over
+        seeds, ``sd`` and ``seeds``.
+
+    Raises
+    ------
+    ValueError
+        There is no such table, or it shares no row with ``results``.
+    """
+    figures = published(table)
+    keys = ["system", "setting", "data", "target", "metric"]
+    mine = results[results["table"] == table] if "table" in results else results
+    if data is not None:
+        mine = mine[mine["data"].isin(data)].assign(data=lambda t: t["data"].map(data))
+    elif "data" not in mine:
+        mine = mine.assign(data=figures["data"].iloc[0])
+    mine = mine.groupby(keys, dropna=False)["value"].agg(yours="mean", sd="std", seeds="size").reset_index()
+    both = figures.rename(columns={"value": "paper"}).merge(mine, on=keys, how="inner")
+    if both.empty:
+        raise ValueError(f"no row of {table} is among yours: they differ in one of {', '.join(keys)}")
+    return both.drop(columns="table")

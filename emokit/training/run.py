@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -144,7 +143,7 @@ def _is_finished(config: Config, train: pd.DataFrame, validation: pd.DataFrame) 
             f"{config.out} holds a run with {name} {before.get(name)}, not {about[name]}; "
             "choose another out, or delete that folder"
         )
-    if before == about and (config.out / "result.json").exists():
+    if path.exists() and before == about and (config.out / "result.json").exists():
         return True
     if int(os.environ.get("RANK", 0)) == 0:
         config.out.mkdir(parents=True, exist_ok=True)
@@ -231,11 +230,11 @@ def evaluate(model: nn.Module, samples: pd.DataFrame, batch_size: int = 32) -> d
     kinds = [AffectModule, LandmarkModule] if isinstance(model, EmoFAN) else [AffectModule]
     size = getattr(model, "input_size", 256)
     loader = DataLoader(FaceDataset(samples, size, model.expressions), batch_size)
-    trainer = lightning.Trainer(
-        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
-    )
     found: dict[str, float] = {}
     with _quiet(), _interruptible():
+        trainer = lightning.Trainer(
+            logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+        )
         for kind in kinds:
             module = kind(model, Optimiser(), None, 0)
             found |= trainer.validate(module, loader, verbose=False)[0]
@@ -276,27 +275,51 @@ def _run_stage(
     folder = config.out / name
     last = folder / "last.ckpt"
     keep = ModelCheckpoint(folder, save_last=True, save_top_k=0, enable_version_counter=False)
-    trainer = lightning.Trainer(
-        max_epochs=epochs,
-        accelerator="auto",
-        devices="auto" if torch.cuda.is_available() else int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
-        strategy="ddp" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "auto",
-        precision=_precision(config.precision),
-        callbacks=[keep, *callbacks],
-        logger=CSVLogger(config.out, name="", version=name),
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        enable_model_summary=False,
-        enable_progress_bar=progress,
-    )
-    if config.compile:
-        stage.compile()
-    loaders = (_loader(config, train, True, trainer), _loader(config, validation, False, trainer))
     with _quiet(), _interruptible():
+        trainer = lightning.Trainer(
+            max_epochs=epochs,
+            accelerator="auto",
+            devices="auto" if torch.cuda.is_available() else int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
+            strategy="ddp" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "auto",
+            precision=_precision(config.precision),
+            callbacks=[keep, Curves(folder / "metrics.csv"), *callbacks],
+            logger=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+        )
+        if config.compile:
+            stage.compile()
+        loaders = (_loader(config, train, True, trainer), _loader(config, validation, False, trainer))
         trainer.fit(stage, *loaders, ckpt_path=str(last) if last.exists() else None, weights_only=True)
         found = trainer.validate(stage, loaders[1], verbose=False)
     return {key: float(value) for key, value in found[0].items()}
+
+
+class Curves(Callback):
+    """Loss and metrics of every epoch as a CSV file, which goes on where a run goes on.
+
+    Lightning's own CSV logger deletes what an interrupted run has written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if self.path.exists():
+            known = pd.read_csv(self.path)
+            self.rows = known[known["epoch"] < trainer.current_epoch].to_dict("records")
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.rows.append({"epoch": trainer.current_epoch, **metrics})
+        if trainer.is_global_zero:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            beside = self.path.with_suffix(".part")
+            pd.DataFrame(self.rows).to_csv(beside, index=False)
+            beside.replace(self.path)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pandas as pd
 from optuna.distributions import FloatDistribution
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from emokit.training.config import Config
 from emokit.training.run import fit
@@ -68,12 +70,15 @@ def search(
         study.enqueue_trial({name: _draw(spread, rng) for name, spread in RANGES.items()}, {"setting": number})
 
     def objective(trial: optuna.Trial) -> float:
-        if "setting" not in trial.user_attrs:  # another worker took the last one just before
+        setting = trial.user_attrs.get("setting")
+        others = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number and t.state != TrialState.FAIL]
+        # Another worker took the last one just before, or both wrote the same settings down.
+        if setting is None or any(t.user_attrs.get("setting") == setting for t in others):
             raise optuna.TrialPruned
         drawn = {name: trial.suggest_float(name, s.low, s.high, log=s.log) for name, s in RANGES.items()}
         changed = {
             "optimiser": replace(config.optimiser, **drawn),
-            "out": config.out / f"{trial.user_attrs['setting']:04d}",
+            "out": config.out / f"{setting:04d}",
         }
         result = train(config.model_copy(update=changed))
         for name, value in result.items():
@@ -82,7 +87,8 @@ def search(
 
     while any(t.state == TrialState.WAITING for t in study.trials):
         study.optimize(objective, n_trials=1)
-    return study.trials_dataframe(("number", "state", "value", "params"))
+    table = study.trials_dataframe(("number", "state", "value", "params"))
+    return table[table["state"] != "PRUNED"].reset_index(drop=True)
 
 
 def _study(store: str | os.PathLike) -> optuna.Study:
@@ -90,13 +96,24 @@ def _study(store: str | os.PathLike) -> optuna.Study:
     if "://" not in url:
         Path(url).parent.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{url}"
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for attempt in range(10):
+        try:
+            storage = _storage(url)
+            return optuna.create_study(storage=storage, study_name="emokit", direction="maximize", load_if_exists=True)
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError):
+            if attempt == 9:
+                raise
+            time.sleep(0.2 * (attempt + 1))  # another worker is making the same tables
+    raise AssertionError  # the loop returns or raises
+
+
+def _storage(url: str) -> RDBStorage:
     # A worker that has been silent for two minutes is dead, and its setting free again.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         retry = RetryHeartbeatStaleTrialCallback()
-        storage = RDBStorage(url, heartbeat_interval=60, grace_period=120, heartbeat_stale_trial_callback=retry)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(storage=storage, study_name="emokit", direction="maximize", load_if_exists=True)
+        return RDBStorage(url, heartbeat_interval=60, grace_period=120, heartbeat_stale_trial_callback=retry)
 
 
 def _draw(spread: FloatDistribution, rng: np.random.Generator) -> float:
