@@ -22,6 +22,10 @@ class Faces(NamedTuple):
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
 
+    def largest_first(self) -> NDArray[np.int64]:
+        """Indices of the faces by falling area."""
+        return np.argsort(-np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=1))
+
 
 class Detector(Protocol):
     """Anything that finds the faces of an RGB photograph (H, W, 3), uint8."""

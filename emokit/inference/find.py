@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from emokit.data.images import load_image
 from emokit.data.problems import Problems
 from emokit.data.tables import BOX, read_table, write_table
-from emokit.inference.faces import CascadeDetector, Detector
+from emokit.inference.faces import CascadeDetector, Detector, Faces
 from emokit.inference.landmarks import fingerprint
 
 
@@ -52,7 +52,7 @@ def find_faces(
         boxes = read_table(path)[BOX].to_numpy(float)
     else:
         images = tqdm(samples["image"], "looking for faces", disable=None)
-        boxes = np.array([_largest(detector(load_image(image)).boxes) for image in images]).reshape(-1, 4)
+        boxes = np.array([_largest(Faces(*detector(load_image(image)))) for image in images]).reshape(-1, 4)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(pd.DataFrame(boxes, columns=BOX).assign(id=samples["id"].to_numpy()), path)
     samples[BOX] = boxes
@@ -69,10 +69,8 @@ def find_faces(
     return problems.attach(samples[~faceless].reset_index(drop=True))
 
 
-def _largest(boxes: np.ndarray) -> np.ndarray:
-    if not len(boxes):
-        return np.full(4, np.nan)
-    return boxes[np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).argmax()]
+def _largest(faces: Faces) -> np.ndarray:
+    return faces.boxes[faces.largest_first()[0]] if len(faces.boxes) else np.full(4, np.nan)
 
 
 def _nearest(frames: pd.DataFrame, reach: float) -> np.ndarray:

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from emokit.data.crops import crop_face, tight_box, to_photograph
 from emokit.data.images import ImageError, Picture, load_image
 from emokit.data.tables import BOX, landmarks_column, landmarks_of, read_table
-from emokit.inference.faces import CascadeDetector, Detector
+from emokit.inference.faces import CascadeDetector, Detector, Faces
 from emokit.models.fan import landmarks_from_heatmaps
 
 # Faces wait for a full batch with the part of their photograph around them; a batch of
@@ -178,12 +178,12 @@ def _faces(
                 raise kind(f"{row}{error}") from error
             skipped[source.name if source.id is None else str(source.id)] = str(error)
             continue
-        boxes, scores = detector(photo)
+        found = Faces(*detector(photo))
+        boxes, scores = found
         if not len(boxes):
             empty.append(source.name)
             continue
-        size = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-        order = np.argsort(-size)[: 1 if source.id is not None else None]
+        order = found.largest_first()[: 1 if source.id is not None else None]
         for number, k in enumerate(order):
             face_id = f"{index}_{number}" if source.id is None else source.id
             yield _face(face_id, source.name, number, boxes[k], scores[k], False, photo)

@@ -317,9 +317,7 @@ class Curves(Callback):
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
         if trainer.is_global_zero:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            beside = self.path.with_suffix(".part")
-            pd.DataFrame(self.rows).to_csv(beside, index=False)
-            beside.replace(self.path)
+            write_table(pd.DataFrame(self.rows), self.path)
 
 
 @contextmanager
