@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import lightning
 import numpy as np
@@ -29,7 +30,11 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Optimiser:
-    """Adam whose learning rate falls to ``factor`` of itself every ``step`` epochs (paper, "Implementation")."""
+    """Adam whose learning rate falls to ``factor`` of itself every ``step`` epochs (paper, "Implementation").
+
+    ``schedule="one-cycle"`` rises to the learning rate and falls to nothing in one run instead,
+    which gets further in few epochs; such a run cannot be prolonged.
+    """
 
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
@@ -37,6 +42,7 @@ class Optimiser:
     beta2: float = 0.999
     step: int = 15
     factor: float = 0.1
+    schedule: Literal["step", "one-cycle"] = "step"
 
 
 class FaceModule(lightning.LightningModule):
@@ -56,7 +62,10 @@ class FaceModule(lightning.LightningModule):
     def configure_optimizers(self):  # noqa: D102
         o = self.optimiser
         adam = torch.optim.Adam(self.trained(), o.learning_rate, (o.beta1, o.beta2), weight_decay=o.weight_decay)
-        return [adam], [torch.optim.lr_scheduler.StepLR(adam, o.step, o.factor)]
+        if o.schedule == "step":
+            return [adam], [torch.optim.lr_scheduler.StepLR(adam, o.step, o.factor)]
+        cycle = torch.optim.lr_scheduler.OneCycleLR(adam, o.learning_rate, int(self.trainer.estimated_stepping_batches))
+        return [adam], [{"scheduler": cycle, "interval": "step"}]
 
     def generator(self, batch_index: int, rank: int = 0) -> torch.Generator:
         """Random numbers of one step."""
