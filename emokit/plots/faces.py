@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from emokit.data.augment import Augment
+from emokit.data.dataset import FaceDataset
 from emokit.data.images import Picture, load_image
 from emokit.data.tables import BOX, landmarks_of
 from emokit.inference.inside import FaceMaps, face_maps
@@ -148,4 +151,17 @@ def face_grid(
             draw_landmarks(points[k], ax, size=2)
         if titles is not None and k < len(titles):
             ax.set_title(titles[k], fontsize=11, color=INK, pad=3)
+    return figure
+
+
+def augmentation_grid(faces: FaceDataset, n: int = 8, augment: Augment = Augment(), seed: int = 0) -> Figure:
+    """What training sees of the first ``n`` faces: as they are cut, and augmented, with their landmarks."""
+    batch = torch.utils.data.default_collate([faces[k] for k in range(n)])
+    images, landmarks = batch["image"].float() / 255, batch["landmarks"]
+    plain = Augment(0, 0, 0, 0, 0)
+    rows = [make(images, landmarks, faces.size, torch.Generator().manual_seed(seed)) for make in (plain, augment)]
+    pixels = torch.cat([row[0] for row in rows]).mul(255).byte().permute(0, 2, 3, 1).numpy()
+    figure = face_grid(list(pixels), columns=n, points=torch.cat([row[1] for row in rows]).numpy())
+    for ax, name in zip((figure.axes[0], figure.axes[n]), ("crops", "augmented"), strict=True):
+        ax.set_title(name, loc="left", fontsize=11, color=INK, pad=3)
     return figure
