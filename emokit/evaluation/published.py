@@ -92,8 +92,8 @@ def compare(results: pd.DataFrame, table: str, data: Mapping[str, str] | None = 
     Returns
     -------
     DataFrame
-        The paper's rows in its order that ``results`` has too: ``paper``, ``yours`` and, over
-        seeds, ``sd`` and ``seeds``.
+        The paper's rows in its order that ``results`` has too: ``row`` (what tells it from the
+        others, in words), ``paper``, ``yours`` and, over seeds, ``sd`` and ``seeds``.
 
     Raises
     ------
@@ -111,4 +111,37 @@ def compare(results: pd.DataFrame, table: str, data: Mapping[str, str] | None = 
     both = figures.rename(columns={"value": "paper"}).merge(mine, on=keys, how="inner")
     if both.empty:
         raise ValueError(f"no row of {table} is among yours: they differ in one of {', '.join(keys)}")
+    row = both["system"].str.cat(both["setting"], sep="  ").str.strip()
+    several = both.groupby(["system", "setting"])["data"].transform("nunique") > 1
+    both.insert(0, "row", row.where(~several, row + " (" + both["data"] + ")"))
     return both.drop(columns="table")
+
+
+def orderings(both: pd.DataFrame, metric: str = "CCC") -> pd.DataFrame:
+    """Whether your figures rise and fall from row to row as the paper's do.
+
+    Parameters
+    ----------
+    both : DataFrame
+        From `compare`, with several seeds.
+    metric : str
+
+    Returns
+    -------
+    DataFrame
+        For each target and each row but the first: ``before`` and ``after`` (rows), the change in
+        ``paper`` and in ``yours``, the ``margin`` of yours (two standard errors over seeds), and
+        ``order``: "same", "reversed", or "within seeds" where the margin holds zero.
+    """
+    parts = []
+    for target, rows in both[both["metric"] == metric].groupby("target", sort=False):
+        variance = rows["sd"] ** 2 / rows["seeds"]
+        step = pd.DataFrame({"target": target, "before": rows["row"].shift(), "after": rows["row"]})
+        step["paper"], step["yours"] = rows["paper"].diff(), rows["yours"].diff()
+        step["margin"] = 2 * (variance + variance.shift()) ** 0.5
+        parts.append(step.iloc[1:])
+    steps = pd.concat(parts, ignore_index=True)
+    same = steps["paper"] * steps["yours"] > 0
+    steps["order"] = same.map({True: "same", False: "reversed"})
+    steps.loc[~(steps["yours"].abs() > steps["margin"]), "order"] = "within seeds"
+    return steps

@@ -89,7 +89,7 @@ def comparison(both: pd.DataFrame, metric: str = "CCC") -> Figure:
             rows["yours"], place, xerr=2 * rows["sd"].fillna(0), fmt="o", color="#d55e00", markersize=7,
             elinewidth=1.5, label="yours", zorder=3,
         )  # fmt: skip
-        ax.set_yticks(place, [f"{line.system}  {line.setting}" for line in rows.itertuples()])
+        ax.set_yticks(place, rows["row"])
         ax.set_title(f"{metric} of {target}" if target != "expression" else metric, loc="left", fontsize=11)
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)

@@ -68,16 +68,30 @@ def ablation(config: Config, seeds: Sequence[int] = (0,), rows: Sequence[Row] = 
     return table
 
 
-def _train(config: Config, changes: dict[str, Any], train: pd.DataFrame, validation: pd.DataFrame) -> Path:
-    """Folder of the trained network; equal ``changes`` share it."""
-    name = "-".join(str(value) for value in changes.values()).replace("+", "")
-    changed = changes | {"out": config.out / name}
+def configure(config: Config, seed: int = 0, **changes: Any) -> Config:
+    """The run of one row: ``config`` with ``changes``, in a folder of its own under ``config.out``.
+
+    A row with D is taught by the row without it, which must be trained first.
+    """
+    changes = {"network": config.network, "modality": config.modality} | changes | {"seed": seed}
+    changed = changes | {"out": config.out / "-".join(str(value) for value in changes.values()).replace("+", "")}
     if changes["network"] == "resnet18":
         changed |= {"weights": None, "width": config.width // 4, "landmark_epochs": 0}
-    if changes["modality"].endswith("+D"):
-        alone = changes | {"modality": changes["modality"].removesuffix("+D")}
-        changed["teacher"] = str(_train(config, alone, train, validation) / "model.safetensors")
-    run = Config(**config.model_dump() | changed)
+    if "D" in changes["modality"].split("+"):
+        changed["teacher"] = str(configure(config, **_without_d(changes)).out / "model.safetensors")
+    return Config(**config.model_dump() | changed)
+
+
+def _without_d(changes: dict[str, Any]) -> dict[str, Any]:
+    letters = changes["modality"].split("+")
+    return changes | {"modality": "+".join(letter for letter in letters if letter != "D")}
+
+
+def _train(config: Config, changes: dict[str, Any], train: pd.DataFrame, validation: pd.DataFrame) -> Path:
+    """Folder of the trained network; equal ``changes`` share it."""
+    run = configure(config, **changes)
+    if run.teacher:
+        _train(config, _without_d(changes), train, validation)
     fit(run, train, validation, progress=False)
     return run.out
 
