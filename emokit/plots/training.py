@@ -57,7 +57,7 @@ def learning_curves(folder: str | Path, figure: Figure | None = None) -> Figure:
     return figure
 
 
-class _Stopped(Exception):
+class _Stopped(RuntimeError):
     """Ends a training thread; its last checkpoint stays."""
 
 
@@ -175,7 +175,7 @@ class _Watcher(Callback):
             widget._say(f"paused in epoch {trainer.current_epoch + 1} of {trainer.max_epochs}")
             widget._goes_on.wait()
         if widget._stopped.is_set():
-            raise _Stopped
+            raise _Stopped("this training was stopped before its end; run its cell again to go on")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         self.widget._draw()

@@ -1,4 +1,4 @@
-"""One run of a recipe, alone or under torchrun; the paper's ablation; or cross-validation by person."""
+"""One run of a recipe, alone or under torchrun; the paper's ablation; cross-validation by person; speed."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from emokit.training.ablation import ablation
 from emokit.training.config import RECIPES, read_config
 from emokit.training.folds import cross_validate
 from emokit.training.run import evaluate, fit, read
+from emokit.training.speed import epoch_speed
 
 
 def main() -> None:
@@ -20,6 +21,7 @@ def main() -> None:
     kind.add_argument("--ablation", action="store_true", help="train every row of Tables 5 and 6")
     kind.add_argument("--folds", type=int, metavar="K", help="K-fold cross-validation by person (5 in the paper)")
     kind.add_argument("--evaluate", metavar="WEIGHTS", help="measure an EmoFAN on the recipe's validation faces")
+    kind.add_argument("--speed", action="store_true", help="time an epoch against the same network trained naively")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the ablation")
     args = parser.parse_intermixed_args()
     changes = {}
@@ -38,6 +40,8 @@ def main() -> None:
         print(cross_validate(config, read(config.train), args.folds).round(3).to_string())
     elif args.evaluate:
         print(json.dumps(evaluate(load_emofan(args.evaluate), read(config.validation)), indent=2))
+    elif args.speed:
+        print(epoch_speed(config, read(config.train)).round(2).to_string())
     else:
         print(json.dumps(fit(config), indent=2))
 

@@ -87,19 +87,21 @@ class FaceModule(lightning.LightningModule):
 class LandmarkModule(FaceModule):
     """Stage 1: FAN on heatmaps of the 68 landmarks, both hourglasses supervised."""
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        images, landmarks = self.inputs(batch, self.generator(batch_index, self.global_rank))
-        maps = self.model.features(images).heatmaps
-        loss = sum(heatmap_loss(m.float(), landmarks) for m in maps)
-        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True)
-        return loss
-
     def trained(self) -> Iterable[nn.Parameter]:
         return [p for name, p in self.model.named_parameters() if "emo_" not in name]
 
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.features(images).heatmaps
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        images, landmarks = self.inputs(batch, self.generator(batch_index, self.global_rank))
+        loss = sum(heatmap_loss(maps.float(), landmarks) for maps in self(images))
+        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True)
+        return loss
+
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         images, landmarks = self.inputs(batch)
-        found, _ = landmarks_from_heatmaps(self.model.features(images).heatmaps[-1].float())
+        found, _ = landmarks_from_heatmaps(self(images)[-1].float())
         eyes = (landmarks[:, 36] - landmarks[:, 45]).norm(dim=1, keepdim=True)
         error = ((found - landmarks).norm(dim=2) / eyes).mean()
         self.log("landmark_error", error, prog_bar=True, batch_size=len(images), sync_dist=True)

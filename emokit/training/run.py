@@ -231,7 +231,7 @@ def evaluate(model: nn.Module, samples: pd.DataFrame, batch_size: int = 32) -> d
     size = getattr(model, "input_size", 256)
     loader = DataLoader(FaceDataset(samples, size, model.expressions), batch_size)
     found: dict[str, float] = {}
-    with _quiet(), _interruptible():
+    with quiet(), _interruptible():
         trainer = lightning.Trainer(
             logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
         )
@@ -275,13 +275,13 @@ def _run_stage(
     folder = config.out / name
     last = folder / "last.ckpt"
     keep = ModelCheckpoint(folder, save_last=True, save_top_k=0, enable_version_counter=False)
-    with _quiet(), _interruptible():
+    with quiet(), _interruptible():
         trainer = lightning.Trainer(
             max_epochs=epochs,
             accelerator="auto",
             devices="auto" if torch.cuda.is_available() else int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
             strategy="ddp" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "auto",
-            precision=_precision(config.precision),
+            precision=precision_of(config.precision),
             callbacks=[keep, Curves(folder / "metrics.csv"), *callbacks],
             logger=False,
             use_distributed_sampler=False,
@@ -291,7 +291,7 @@ def _run_stage(
         )
         if config.compile:
             stage.compile()
-        loaders = (_loader(config, train, True, trainer), _loader(config, validation, False, trainer))
+        loaders = (loader(config, train, True, trainer), loader(config, validation, False, trainer))
         trainer.fit(stage, *loaders, ckpt_path=str(last) if last.exists() else None, weights_only=True)
         found = trainer.validate(stage, loaders[1], verbose=False)
     return {key: float(value) for key, value in found[0].items()}
@@ -321,14 +321,19 @@ class Curves(Callback):
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without Lightning's greetings and hints, which are about other uses of it."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
-            for hint in (".*does not have many workers", ".*Checkpoint directory .* exists", ".*LeafSpec"):
+            for hint in (
+                ".*does not have many workers",
+                ".*no `val_dataloader`",
+                ".*Checkpoint directory .* exists",
+                ".*LeafSpec",
+            ):
                 warnings.filterwarnings("ignore", hint)
             yield
     finally:
@@ -350,7 +355,8 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
 
 
-def _loader(config: Config, samples: pd.DataFrame, training: bool, trainer: lightning.Trainer) -> DataLoader:
+def loader(config: Config, samples: pd.DataFrame, training: bool, trainer: lightning.Trainer) -> DataLoader:
+    """Batches of ``samples``: shuffled or balanced for ``training``, and this rank's share of them."""
     faces = FaceDataset(samples, config.input_size, EXPRESSIONS[config.n_expressions], config.context)
     unlabelled = np.isnan(faces.valence) | np.isnan(faces.arousal)
     if unlabelled.any():
@@ -373,7 +379,8 @@ def _loader(config: Config, samples: pd.DataFrame, training: bool, trainer: ligh
     )
 
 
-def _precision(asked: str) -> str:
+def precision_of(asked: str) -> str:
+    """Lightning's name of the precision; "auto" is mixed where the hardware is faster with it."""
     if asked != "auto":
         return asked
     # Matrix units make bfloat16 twice as fast; processors without them are slower with it.
