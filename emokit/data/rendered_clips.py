@@ -8,8 +8,8 @@ from dataclasses import astuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
-from scipy.ndimage import gaussian_filter1d
 
+from emokit.data.annotators import delayed, slow
 from emokit.data.crops import tight_box
 from emokit.data.face_geometry import ActionUnits, Pose
 from emokit.data.rendered import affect, draw_action_units, draw_person, draw_scene, render
@@ -66,8 +66,8 @@ def simulated_traces(truth: NDArray, annotators: int, rate: float, seed: int) ->
     time = np.arange(len(truth)) / rate
     ratings = []
     for _ in range(annotators):
-        late = np.interp(time - rng.uniform(0.2, 0.6), time, truth)
-        noise = gaussian_filter1d(rng.normal(size=len(truth)), rate / 2, mode="wrap")
+        late = delayed(truth, time, rng.uniform(0.2, 0.6))
+        noise = slow(rng.normal(size=len(truth)), rate)
         noise *= 0.05 / max(noise.std(), 1e-9)
         ratings.append(late * rng.normal(1, 0.1) + rng.normal(0, 0.05) + noise)
     return np.clip(np.column_stack(ratings), -1, 1)
