@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from emokit.evaluation import published, published_table
+from emokit.evaluation import compare, orderings, published, published_table
 
 # Count and sum of each row's figures, read from the paper's text on their own.
 ROWS = {
@@ -91,3 +91,52 @@ def test_the_same_result_is_the_same_in_every_table():
 def test_an_unknown_table_is_named(read):
     with pytest.raises(ValueError, match="no 'table7'; it has table1, table2, table3, table4, table5, table6"):
         read("table7")
+
+
+def mine(**changes):
+    """The paper's Table 6, three seeds apart by 0.01, with some figures changed."""
+    figures = published("table6")
+    for (setting, target), value in changes.get("values", {}).items():
+        chosen = (figures["setting"] == setting) & (figures["target"] == target) & (figures["metric"] == "CCC")
+        figures.loc[chosen, "value"] = value
+    spread = changes.get("spread", 0.01)
+    return pd.concat([figures.assign(seed=k, value=figures["value"] + spread * (k - 1)) for k in range(3)])
+
+
+def test_the_papers_figures_beside_themselves_are_equal():
+    both = compare(mine(), "table6")
+    assert len(both) == FIGURES["table6"]
+    assert (both["paper"] - both["yours"]).abs().max() < 1e-12
+    assert both["sd"].round(6).eq(0.01).all() and both["seeds"].eq(3).all()
+    assert both["row"].unique().tolist() == [
+        "EmoFAN  CCC-based loss",
+        "EmoFAN  MSE loss",
+        "EmoFAN  shake-shake",
+    ]
+
+
+def test_rows_of_two_sets_are_told_apart():
+    results = published("table5").assign(data=lambda t: t["data"].replace("AffectNet", "mine"))
+    both = compare(results, "table5", {"mine": "AffectNet", "AffectNet, clean set": "AffectNet, clean set"})
+    assert len(both) == FIGURES["table5"] and both["row"].nunique() == 10
+    assert "EmoFAN  F+R+C+A+S+D (AffectNet, clean set)" in set(both["row"])
+    only = compare(results, "table5", {"mine": "AffectNet"})
+    assert set(only["data"]) == {"AffectNet"}
+
+
+def test_steps_that_rise_where_the_papers_fall_are_named():
+    values = {("MSE loss", "valence"): 0.9, ("shake-shake", "valence"): 0.95, ("MSE loss", "arousal"): 0.63}
+    steps = orderings(compare(mine(values=values), "table6")).set_index(["target", "after"])["order"]
+    # The paper: valence 0.71, 0.68, 0.72; arousal 0.64, 0.59, 0.64.
+    assert steps["valence", "EmoFAN  MSE loss"] == "reversed"
+    assert steps["valence", "EmoFAN  shake-shake"] == "same"
+    assert steps["arousal", "EmoFAN  MSE loss"] == "within seeds"  # two standard errors of ±0.01 are 0.016
+    noisier = orderings(compare(mine(values=values, spread=0.5), "table6"))
+    assert set(noisier["order"]) == {"within seeds"}
+
+
+def test_results_without_a_row_of_the_table_are_named():
+    with pytest.raises(ValueError, match="no row of table6 is among yours: they differ in one of"):
+        compare(mine().assign(system="VGG"), "table6")
+    with pytest.raises(ValueError, match="no column 'value'; they have table"):
+        compare(mine().drop(columns="value"), "table6")

@@ -12,7 +12,7 @@ import torch.multiprocessing as mp
 from torch import distributed
 
 from emokit.data import sample_faces
-from emokit.models import EmoFAN, ResNet18, load_emofan
+from emokit.models import EmoFAN, ResNet18, load_emofan, load_resnet18
 from emokit.training.config import Config, read_config
 from emokit.training.distributed import gather_batch
 from emokit.training.losses import category_loss, regression_loss
@@ -32,7 +32,7 @@ def faces():
 @pytest.mark.parametrize(
     ("network", "modality"),
     [
-        ("resnet18", "O+R"), ("resnet18", "F+R+C"), ("emofan", "F+R"), ("emofan", "O+R+C+A+S"), ("emofan", "O+R+C+A+S+D"),
+        ("resnet18", "O+R"), ("resnet18", "F+R+C+D"), ("emofan", "F+R"), ("emofan", "O+R+C+A+S"), ("emofan", "O+R+C+A+S+D"),
     ],
 )  # fmt: skip
 def test_rows_of_table_5_are_one_line(faces, tmp_path, monkeypatch, network, modality):
@@ -45,6 +45,8 @@ def test_rows_of_table_5_are_one_line(faces, tmp_path, monkeypatch, network, mod
     assert list((tmp_path / "cache").glob("landmarks-*.parquet")) if "F" in modality else True
     if network == "emofan":
         assert load_emofan(tmp_path / "run" / "model.safetensors").attention == ("A" in modality)
+    else:
+        assert load_resnet18(tmp_path / "run" / "model.pth").expressions[0] == "neutral"
 
 
 def test_stage_two_freezes_fan(faces, tmp_path):
@@ -55,6 +57,34 @@ def test_stage_two_freezes_fan(faces, tmp_path):
     same = {name for name in after if torch.equal(after[name], first[f"model.{name}"])}
     assert same >= {name for name in after if "emo_" not in name}
     assert any("emo_" in name for name in set(after) - same)
+
+
+def test_mixed_precision_trains_alike(faces, tmp_path):
+    whole, mixed = (
+        fit(Config(**TINY | {"precision": p, "epochs": 2}, landmark_epochs=1, out=tmp_path / p), *faces, progress=False)
+        for p in ("32-true", "bf16-mixed")
+    )
+    state = load_emofan(tmp_path / "bf16-mixed" / "model.safetensors").state_dict()
+    assert all(tensor.isfinite().all() for tensor in state.values())
+    checkpoint = torch.load(tmp_path / "bf16-mixed" / "stage2" / "last.ckpt", weights_only=True)["state_dict"]
+    assert {tensor.dtype for tensor in checkpoint.values()} == {torch.float32, torch.int64}
+    assert mixed != whole and mixed == pytest.approx(whole, abs=0.25)
+
+
+def test_compiled_stages_train_alike(faces, tmp_path, monkeypatch):
+    """Both stages run through the compiler; here it only traces, so that the test is quick."""
+    traced, compiler = [], torch.compile
+
+    def trace(function, **options):
+        traced.append(function)
+        return compiler(function, backend="eager", **options)
+
+    monkeypatch.setattr(torch, "compile", trace)
+    eager, compiled = (
+        fit(Config(**TINY, landmark_epochs=1, compile=c, out=tmp_path / str(c)), *faces, progress=False)
+        for c in (False, True)
+    )
+    assert len(traced) == 2 and compiled == pytest.approx(eager, abs=1e-3)
 
 
 def test_fan_runs_without_autograd():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from emokit.models import EmoFAN, WeightsError, load_emofan, save_emofan, weights
+from emokit.models import EmoFAN, ResNet18, WeightsError, load_emofan, load_resnet18, save_emofan, weights
 
 SMALL = {"width": 16, "depth": 3, "input_size": 64}
 
@@ -184,3 +184,19 @@ def test_a_malicious_pickle_does_not_run(tmp_path):
     assert not victim.exists()
     torch.load(path, weights_only=False)
     assert victim.exists()  # the attack is a real one
+
+
+def test_resnet_weights_go_round_and_others_are_named(tmp_path):
+    torch.manual_seed(0)
+    model, path = ResNet18(n_expressions=5, width=16).eval(), tmp_path / "model.pth"
+    torch.save(model.state_dict(), path)
+    images = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(load_resnet18(path)(images)[1:], model(images)[1:])
+    torch.save({k: v for k, v in model.state_dict().items() if "layer4" not in k}, path)
+    with pytest.raises(WeightsError, match=r"model.pth does not fit ResNet18: 30 tensors missing \(layer4"):
+        load_resnet18(path)
+    torch.save(EmoFAN(width=16).state_dict(), path)
+    with pytest.raises(WeightsError, match="model.pth is not a ResNet-18 of emokit"):
+        load_resnet18(path)
+    with pytest.raises(WeightsError, match="no weights at .*nowhere.pth"):
+        load_resnet18(tmp_path / "nowhere.pth")

@@ -1,5 +1,5 @@
 """Predictions in, evidence out."""
 
-from emokit.evaluation.published import compare, published, published_table
+from emokit.evaluation.published import compare, orderings, published, published_table
 
-__all__ = ["compare", "published", "published_table"]
+__all__ = ["compare", "orderings", "published", "published_table"]

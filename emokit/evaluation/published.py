@@ -98,10 +98,13 @@ def compare(results: pd.DataFrame, table: str, data: Mapping[str, str] | None = 
     Raises
     ------
     ValueError
-        There is no such table, or it shares no row with ``results``.
+        There is no such table, it shares no row with ``results``, or these lack a column.
     """
     figures = published(table)
     keys = ["system", "setting", "data", "target", "metric"]
+    for name in (*keys, "value"):
+        if name not in results and name != "data":
+            raise ValueError(f"the results have no column {name!r}; they have {', '.join(map(str, results.columns))}")
     mine = results[results["table"] == table] if "table" in results else results
     if data is not None:
         mine = mine[mine["data"].isin(data)].assign(data=lambda t: t["data"].map(data))

@@ -3,7 +3,7 @@
 from emokit.models.emofan import EXPRESSIONS, AffectOutput, EmoFAN, attention_map
 from emokit.models.fan import FAN, landmarks_from_heatmaps
 from emokit.models.resnet import ResNet18
-from emokit.models.weights import WeightsError, load_emofan, save_emofan
+from emokit.models.weights import WeightsError, load_emofan, load_resnet18, save_emofan
 
 __all__ = [
     "EXPRESSIONS",
@@ -15,5 +15,6 @@ __all__ = [
     "attention_map",
     "landmarks_from_heatmaps",
     "load_emofan",
+    "load_resnet18",
     "save_emofan",
 ]

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from emokit.models.emofan import EmoFAN
+from emokit.models.resnet import ResNet18
 
 LICENCE_VARIABLE = "EMOKIT_ACCEPT_LICENCE"
 LICENCE = (
@@ -99,9 +100,31 @@ def load_emofan(
             f"{path} has {model.n_expressions} expression classes, not {n_expressions}; "
             "leave n_expressions out or choose other weights"
         )
-    _check(model.state_dict(), state, path)
+    _check(model, state, path)
     model.load_state_dict(state)
     return model.eval().to(device)
+
+
+def load_resnet18(path: str | os.PathLike) -> ResNet18:
+    """ResNet-18 in eval mode, from a state dict that a training run has saved.
+
+    Raises
+    ------
+    WeightsError
+        No such file, or not the weights of a `ResNet18`; the message names it.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"no weights at {path}; give the model.pth of a finished run")
+    state, _ = _read(path)
+    try:
+        scores, channels = state["fc.weight"].shape
+        model = ResNet18(scores - 2, channels // 8)
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{path} is not a ResNet-18 of emokit ({error}); give the model.pth of a run") from error
+    _check(model, state, path)
+    model.load_state_dict(state)
+    return model.eval()
 
 
 def save_emofan(model: EmoFAN, path: str | os.PathLike, *, half: bool = False) -> None:
@@ -214,7 +237,8 @@ def _build(config: dict, path: Path) -> EmoFAN:
         raise WeightsError(f"{path} describes a network that EmoFAN cannot be: {error}") from error
 
 
-def _check(expected: dict, found: dict, path: Path) -> None:
+def _check(model: torch.nn.Module, found: dict, path: Path) -> None:
+    expected, name = model.state_dict(), type(model).__name__
     missing = [k for k in expected if k not in found]
     extra = [k for k in found if k not in expected]
     misshapen = [
@@ -229,6 +253,6 @@ def _check(expected: dict, found: dict, path: Path) -> None:
     ]
     if problems:
         raise WeightsError(
-            f"{path} does not fit EmoFAN: {'; '.join(problems)}; use a checkpoint with the public "
+            f"{path} does not fit {name}: {'; '.join(problems)}; use a checkpoint with the public "
             "model's state-dict names"
         )

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from emokit.data.tables import read_table, write_table
 from emokit.training.config import Config
-from emokit.training.run import fit, measure, read
+from emokit.training.run import fit, measure, read, weights_file
 
 
 class Row(NamedTuple):
@@ -78,7 +78,7 @@ def configure(config: Config, seed: int = 0, **changes: Any) -> Config:
     if changes["network"] == "resnet18":
         changed |= {"weights": None, "width": config.width // 4, "landmark_epochs": 0}
     if "D" in changes["modality"].split("+"):
-        changed["teacher"] = str(configure(config, **_without_d(changes)).out / "model.safetensors")
+        changed["teacher"] = str(weights_file(configure(config, **_without_d(changes))))
     return Config(**config.model_dump() | changed)
 
 

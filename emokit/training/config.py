@@ -68,7 +68,8 @@ class Config(Strict):
     fan : str
         Weights that recompute landmarks for F.
     teacher : str, optional
-        Weights of the teacher for D; without them a first run without D trains one.
+        Weights of the teacher for D, a network like the student; without them a first run without
+        D trains one.
     landmark_epochs, epochs : int
         Epochs of stage 1 (landmarks; EmoFAN only) and stage 2 (affect).
     balanced : bool

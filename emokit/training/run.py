@@ -32,7 +32,7 @@ from emokit.data.tables import read_table, write_table
 from emokit.inference.faces import Detector
 from emokit.inference.find import find_faces
 from emokit.inference.landmarks import recompute_landmarks
-from emokit.models import EXPRESSIONS, EmoFAN, ResNet18, load_emofan, save_emofan
+from emokit.models import EXPRESSIONS, EmoFAN, ResNet18, load_emofan, load_resnet18, save_emofan
 from emokit.training.config import Config, Data
 from emokit.training.module import AffectModule, FaceModule, LandmarkModule, Optimiser, affect_metrics
 from emokit.training.sampler import FaceSampler, balanced_weights
@@ -124,7 +124,10 @@ def fit(
     if not config.has("C"):
         result.pop("accuracy", None)
     if stage.global_rank == 0:
-        save(model, config.out, config.half)
+        if config.network == "resnet18":
+            torch.save(model.state_dict(), weights_file(config))
+        else:
+            save_emofan(model, weights_file(config), half=config.half)
         write_table(_predictions(stage, validation), config.out / "predictions.parquet")
         (config.out / "result.json").write_text(json.dumps(result, indent=2))
     return result
@@ -212,13 +215,9 @@ def build(config: Config) -> nn.Module:
     return model.to(memory_format=torch.channels_last)
 
 
-def save(model: nn.Module, folder: Path, half: bool = False) -> Path:
-    """Write the trained network into ``folder``."""
-    if isinstance(model, EmoFAN):
-        save_emofan(model, folder / "model.safetensors", half=half)
-        return folder / "model.safetensors"
-    torch.save(model.state_dict(), folder / "model.pth")
-    return folder / "model.pth"
+def weights_file(config: Config) -> Path:
+    """Where a finished run has its trained network, for `load_emofan` or `load_resnet18`."""
+    return config.out / ("model.pth" if config.network == "resnet18" else "model.safetensors")
 
 
 def evaluate(model: nn.Module, samples: pd.DataFrame, batch_size: int = 32) -> dict[str, float]:
@@ -249,17 +248,14 @@ def _teacher(
     progress: bool,
 ) -> nn.Module:
     """The teacher named in ``config``, or one trained like the student but without distillation."""
+    load = load_resnet18 if config.network == "resnet18" else load_emofan
     if config.teacher:
-        return load_emofan(config.teacher)
+        return load(config.teacher)
     letters = [x for x in config.modality.split("+") if x not in "DOF"]
     # The landmarks of these tables are chosen already.
     alone = config.model_copy(update={"modality": "+".join(["O", *letters]), "out": config.out / "teacher"})
     fit(alone, train, validation, callbacks, progress)
-    model = build(alone.model_copy(update={"weights": None}))
-    if isinstance(model, EmoFAN):
-        return load_emofan(alone.out / "model.safetensors")
-    model.load_state_dict(torch.load(alone.out / "model.pth", weights_only=True))
-    return model
+    return load(weights_file(alone))
 
 
 def _run_stage(
