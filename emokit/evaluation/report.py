@@ -1,0 +1,235 @@
+"""The paper's row of figures for anyone's predictions, each with its interval."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from emokit.data.tables import Table, read_table
+from emokit.evaluation.metrics import Moments, accuracy, ccc, pcc, rmse, sagr
+from emokit.models import EXPRESSIONS
+
+_REGRESSION = {"RMSE": rmse, "SAGR": sagr, "PCC": pcc, "CCC": ccc}
+TARGETS = {"expression": {"accuracy": accuracy}, "valence": _REGRESSION, "arousal": _REGRESSION}
+
+_MAX_COUNTS = 2**20  # resamples are counted in chunks of this many numbers, whatever the table's length
+_ROUNDING = 1e-12  # a variance below it, of numbers in [-1, 1], is a constant's
+
+
+def report(
+    predictions: Table,
+    samples: Table,
+    *,
+    targets: Sequence[str] | None = None,
+    system: str = "yours",
+    setting: str = "",
+    data: str | None = None,
+    n_resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Accuracy of expressions; RMSE, SAGR, PCC and CCC of valence and arousal, with bootstrap intervals.
+
+    The samples say what is measured: each needs a prediction of the same id, and predictions of
+    other faces do not count. Faces without a label of a target are left out of its figures.
+
+    Frames of one person are not independent, so persons are resampled, with all their faces,
+    where samples have a column ``subject``; otherwise faces are. Intervals are percentiles of the
+    resamples, widened for few persons (Hesterberg 2015, the expanded percentile interval). They
+    tell how far other persons would move the figure, not how far another training would.
+
+    Parameters
+    ----------
+    predictions, samples : DataFrame or path
+        See `emokit.data.tables`. Labels lie in [-1, 1]; predictions beyond are clipped, with a
+        warning.
+    targets : sequence of {"expression", "valence", "arousal"}, optional
+        By default those that samples have labels of: AFEW-VA and SEWA have no expression.
+    system, setting, data : str, optional
+        Columns of these names, by which `compare` finds the row of the paper to set beside.
+    n_resamples : int
+    level : float
+        Of the intervals.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        One row per figure: ``system``, ``setting``, ``data`` if given, ``target``, ``metric``
+        and ``value``, as in `published`; ``low`` and ``high``, NaN with a single person;
+        ``n`` (faces) and ``clusters`` (persons, or faces where there is no subject). Resamples
+        in which a figure is undefined are left out of its interval.
+
+    Raises
+    ------
+    ValueError
+        An id is missing, repeated or without prediction; a column, a prediction or a subject is
+        missing; a label lies outside [-1, 1]; samples show an expression that the network cannot
+        name (5-class predictions of 8-class samples). The message names column and id.
+    """
+    if n_resamples < 1 or not 0 < level < 1:
+        raise ValueError(f"n_resamples is at least 1 and level between 0 and 1, got {n_resamples} and {level}")
+    true, pred = _matched(predictions, samples)
+    rows = []
+    for target in _targets(true, pred, targets):
+        labelled = true[target].notna()
+        labels, answers = _checked(target, true.loc[labelled, target], pred.loc[labelled, target], pred.columns)
+        clusters = _clusters(true[labelled])
+        means = _resampled_means(_terms(target, labels, answers), clusters, n_resamples, seed)
+        drawn = _figures(target, means)
+        n_clusters = int(clusters.max()) + 1
+        for metric, function in TARGETS[target].items():
+            low, high = _interval(drawn[metric], n_clusters, level)
+            value = function(labels, answers)
+            rows.append((target, metric, value, low, high, len(labels), n_clusters))
+    table = pd.DataFrame(rows, columns=["target", "metric", "value", "low", "high", "n", "clusters"])
+    about = {"system": system, "setting": setting} | ({} if data is None else {"data": data})
+    for place, (name, constant) in enumerate(about.items()):
+        table.insert(place, name, constant)
+    return table
+
+
+def _matched(predictions: Table, samples: Table) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Samples and their predictions, row by row, indexed by id."""
+    true, pred = _read(samples, "samples"), _read(predictions, "predictions")
+    missing = true.index.difference(pred.index, sort=False)
+    if len(missing):
+        raise ValueError(
+            f"{len(missing)} of {len(true)} samples have no prediction: {_some(missing)}; the predictions' ids are "
+            f"{_some(pred.index)}. Predict them, or leave such samples out and say so"
+        )
+    return true, pred.loc[true.index]
+
+
+def _read(table: Table, role: str) -> pd.DataFrame:
+    try:
+        table = read_table(table)
+    except ValueError as error:
+        raise ValueError(f"{role}: {error}") from error
+    # `predict` writes text, whereas a CSV's 17 is read as a number.
+    return table.set_index(table["id"].astype(str))
+
+
+def _targets(true: pd.DataFrame, pred: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
+    labelled = [name for name in TARGETS if name in true and true[name].notna().any()]
+    chosen = labelled if wanted is None else list(wanted)
+    for name in chosen:
+        if name not in labelled:
+            raise ValueError(f"samples have no labels of {name!r}; they have {', '.join(labelled) or 'none'}")
+        if name not in pred:
+            raise ValueError(
+                f"predictions have no column {name!r}, of which samples have labels; add it, or set targets"
+            )
+    if not chosen:
+        raise ValueError(f"samples have no labels: none of the columns {', '.join(TARGETS)} is filled")
+    return chosen
+
+
+def _checked(target: str, labels: pd.Series, answers: pd.Series, columns: pd.Index) -> tuple[NDArray, NDArray]:
+    """Labels and predictions of one target, fit to be compared."""
+    if answers.isna().any():
+        raise ValueError(f"predictions have no {target} for {_some(answers.index[answers.isna()])}")
+    if target == "expression":
+        # Without probabilities, the classes that a network can name are unknown.
+        classes = {column[2:] for column in columns if str(column).startswith("p_")}
+        nameable = classes or {*labels, *EXPRESSIONS[8]}
+        strange = answers[~answers.isin(nameable)]
+        if len(strange):
+            raise ValueError(
+                f"predictions call {_some(strange.index)} {str(strange.iloc[0])!r}, which is no known expression"
+            )
+        strange = labels[~labels.isin(nameable)]
+        if len(strange):
+            raise ValueError(
+                f"predictions know {', '.join(sorted(classes))}, but {len(strange)} samples show "
+                f"{', '.join(sorted(set(map(str, strange))))}; leave those faces out, and say so"
+            )
+        return labels.to_numpy(), answers.to_numpy()
+    try:
+        true, pred = labels.to_numpy(np.float64), answers.to_numpy(np.float64)
+    except ValueError as error:
+        raise ValueError(f"{target} is not a number in every row ({error})") from error
+    wrong = ~(np.abs(true) <= 1)
+    if wrong.any():
+        raise ValueError(
+            f"samples: {target} is {true[wrong][0]:g} for {_some(labels.index[wrong])}, outside [-1, 1]; "
+            "rescale the column, or leave such faces out"
+        )
+    beyond = np.abs(pred) > 1
+    if beyond.any():
+        warnings.warn(
+            f"{beyond.sum()} of {len(pred)} predictions of {target} lie outside [-1, 1] and are clipped", stacklevel=3
+        )
+    return true, np.clip(pred, -1, 1)
+
+
+def _clusters(true: pd.DataFrame) -> NDArray[np.int64]:
+    """Number of the person of every face, or of the face itself."""
+    if "subject" not in true:
+        return np.arange(len(true))
+    missing = true["subject"].isna()
+    if missing.any():
+        raise ValueError(
+            f"samples: subject is missing for {_some(true.index[missing])}; fill it in, or drop the column"
+        )
+    return pd.factorize(true["subject"])[0]
+
+
+def _terms(target: str, true: NDArray, pred: NDArray) -> NDArray[np.float64]:
+    """What is to be averaged over faces, (n, k), to get the figures of ``target``."""
+    if target == "expression":
+        return (true == pred).astype(np.float64)[:, None]
+    return np.column_stack((true, pred, true**2, pred**2, (true - pred) ** 2, np.sign(true) == np.sign(pred)))
+
+
+def _figures(target: str, means: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Figures of many resamples, from the mean terms (resamples, k)."""
+    if target == "expression":
+        return {"accuracy": means[:, 0]}
+    true, pred, true2, pred2, error2, agree = means.T
+    var_true, var_pred = (np.where(var > _ROUNDING, var, 0) for var in (true2 - true**2, pred2 - pred**2))
+    moments = Moments(true, pred, var_true, var_pred, (true2 + pred2 - error2) / 2 - true * pred)
+    return {"RMSE": np.sqrt(error2), "SAGR": agree, "PCC": moments.pcc, "CCC": moments.ccc}
+
+
+def _resampled_means(
+    terms: NDArray[np.float64], clusters: NDArray[np.int64], n_resamples: int, seed: int
+) -> NDArray[np.float64]:
+    """Mean terms (resamples, k) of faces (n, k) whose ``clusters`` (n,) are drawn with replacement.
+
+    How often a cluster is drawn, times its sum: no resample is ever put together.
+    """
+    n = int(clusters.max()) + 1
+    columns = np.column_stack((np.ones(len(terms)), terms)).T
+    sums = np.stack([np.bincount(clusters, column, n) for column in columns], axis=1)
+    rng = np.random.default_rng(seed)
+    size = max(1, _MAX_COUNTS // n)
+    parts = []
+    for start in range(0, n_resamples, size):
+        rows = min(size, n_resamples - start)
+        drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+        parts.append(counts.astype(np.float64) @ sums)
+    totals = np.concatenate(parts)
+    return totals[:, 1:] / totals[:, :1]
+
+
+def _interval(drawn: NDArray[np.float64], clusters: int, level: float) -> tuple[float, float]:
+    drawn = drawn[~np.isnan(drawn)]
+    if clusters < 2 or not len(drawn):
+        return np.nan, np.nan
+    # Plain percentiles are too narrow by the divisor n - 1 and by Student's t.
+    reach = np.sqrt(clusters / (clusters - 1)) * stats.t.isf((1 - level) / 2, clusters - 1)
+    low, high = np.quantile(drawn, stats.norm.cdf([-reach, reach]))
+    return float(low), float(high)
+
+
+def _some(ids: pd.Index) -> str:
+    """Up to three ids, and how many more."""
+    more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+    return ", ".join(map(repr, ids[:3])) + more
