@@ -54,20 +54,24 @@ def test_a_pause_changes_nothing_but_the_time(faces, tmp_path):
 
 
 def test_running_the_cell_again_goes_on(faces, tmp_path):
-    config = Config(**TINY, epochs=40, out=tmp_path / "live")
+    config = Config(**TINY, epochs=400, out=tmp_path / "live")
     first = LiveTraining(config, *faces)
     curve = config.out / "stage2" / "metrics.csv"
     wait_for(curve.exists)
-    second = LiveTraining(config, *faces)
+    first.stop()
     assert first.message.value == "stopped" and not first._thread.is_alive()
-    epochs = len(pd.read_csv(curve))
-    assert epochs < 40
-    wait_for(lambda: len(pd.read_csv(curve)) > epochs)
-    second.stop()
     table = pd.read_csv(curve)
-    assert table["epoch"].tolist() == list(range(len(table)))
+    table.loc[0, "loss"] = -1.0  # a mark that training anew would wipe out
+    table.to_csv(curve, index=False)
+    second = LiveTraining(config, *faces)
+    wait_for(lambda: len(pd.read_csv(curve)) > len(table))
+    third = LiveTraining(config, *faces)
+    assert second.message.value == "stopped" and not second._thread.is_alive()
+    third.stop()
+    after = pd.read_csv(curve)
+    assert after["epoch"].tolist() == list(range(len(after))) and after["loss"][0] == -1
     with pytest.raises(RuntimeError, match="stopped before its end"):
-        second.result()
+        third.result()
 
 
 def test_what_goes_wrong_is_shown_and_raised(faces, tmp_path):

@@ -3,14 +3,27 @@ from datetime import datetime
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from skimage.data import astronaut, coffee
 
 from emokit.data import sample_faces
+from emokit.evaluation import compare, published
 from emokit.inference import predict
 from emokit.inference.inside import face_maps
-from emokit.plots import COLOURS, Explorer, answer, circumplex, expression_bars, face_grid, photo
+from emokit.plots import (
+    COLOURS,
+    Explorer,
+    answer,
+    circumplex,
+    comparison,
+    expression_bars,
+    face_grid,
+    label_distribution,
+    photo,
+    traces,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +121,44 @@ def test_the_explorer_shows_each_of_several_faces(demo):
     first = bytes(explorer.slide.value)
     explorer.face.value = 1
     assert bytes(explorer.slide.value) != first
+
+
+def test_labels_are_drawn_as_points_or_as_a_density():
+    samples = sample_faces()
+    bars, circle = label_distribution(samples, "Rendered").axes
+    assert [bar.get_width() for bar in bars.patches] == [16] * 8
+    assert sum(len(group.get_offsets()) for group in circle.collections) == len(samples)
+    (alone,) = label_distribution(samples.drop(columns="expression")).axes
+    assert "128 faces" in alone.get_title(loc="left")
+    many = pd.concat([samples] * 20, ignore_index=True)
+    density = label_distribution(many).axes[-1].collections[-1]
+    assert density.get_array().sum() == pytest.approx(len(many))
+
+
+def test_traces_show_every_annotator_and_the_mean():
+    time = np.linspace(0, 2, 20)
+    table = {"time": time, "valence": 0.1 * time, "valence_1": 0.2 * time, "valence_2": 0 * time, "arousal_1": time}
+    ax = traces(pd.DataFrame(table))
+    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+    assert {"annotator 1", "annotator 2", "mean"} <= set(lines) and len(ax.get_legend().get_texts()) == 3
+    np.testing.assert_allclose(lines["mean"], 0.1 * time)
+
+
+def test_a_comparison_shows_both_figures_of_every_row():
+    results = pd.concat(
+        [published("table6").assign(value=lambda t, k=k: t["value"] - 0.1 + 0.02 * k) for k in range(3)]
+    )
+    both = compare(results, "table6")
+    figure = comparison(both, "CCC")
+    figure.canvas.draw()
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["CCC of valence", "CCC of arousal"]
+    for ax, target in zip(figure.axes, ("valence", "arousal"), strict=True):
+        rows = both[(both["metric"] == "CCC") & (both["target"] == target)]
+        paper = next(group for group in ax.collections if group.get_label() == "paper").get_offsets()
+        np.testing.assert_allclose(paper[:, 0], rows["paper"])
+        yours = next(bar for bar in ax.containers if bar.get_label() == "yours")
+        np.testing.assert_allclose(yours.lines[0].get_xdata().astype(float), rows["yours"])
+        spans = yours.lines[2][0].get_segments()
+        np.testing.assert_allclose([float(b[0] - a[0]) for a, b in spans], 4 * rows["sd"])
+    names = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert not any(a.overlaps(b) for i, a in enumerate(names) for b in names[:i])

@@ -6,6 +6,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.multiprocessing as mp
@@ -57,6 +58,15 @@ def test_stage_two_freezes_fan(faces, tmp_path):
     same = {name for name in after if torch.equal(after[name], first[f"model.{name}"])}
     assert same >= {name for name in after if "emo_" not in name}
     assert any("emo_" in name for name in set(after) - same)
+
+
+def test_settled_epochs_keep_the_running_statistics(faces, tmp_path):
+    config = Config(**TINY | {"epochs": 3}, landmark_epochs=2, settle=1, out=tmp_path / "run")
+    fit(config, *faces, progress=False)
+    state = load_emofan(config.out / "model.safetensors").state_dict()
+    batches = 48 // 16
+    assert state["m0.b1_4.bn1.num_batches_tracked"] == batches * (2 - 1)
+    assert state["emo_fc_2.1.num_batches_tracked"] == batches * (3 - 1)
 
 
 def test_mixed_precision_trains_alike(faces, tmp_path):
@@ -208,27 +218,42 @@ def command(folder, faces, *changes):
     for name, table in (("train", train), ("validation", validation)):
         table.to_parquet(folder / f"{name}.parquet")
         tables[name] = {"dataset": "table", "options": {"table": str(folder / f"{name}.parquet")}}
-    path.write_text(json.dumps(TINY | tables | {"epochs": 4, "landmark_epochs": 1}))
+    steps = {"epochs": 12, "landmark_epochs": 4, "optimiser": {"step": 2}}
+    path.write_text(json.dumps(TINY | tables | steps | {"landmark_optimiser": {"schedule": "one-cycle"}}))
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     run = [sys.executable, "-m", "emokit.training", str(path), *changes]
     return subprocess.Popen(run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def killed_after(epochs, curve, run):
+    """Kill ``run`` in the epoch after ``epochs``, and mark the first as seen."""
+    while not curve.exists() or len(pd.read_csv(curve)) < epochs:
+        assert run.poll() is None, run.stderr.read()
+        time.sleep(0.005)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    table = pd.read_csv(curve)
+    table.loc[0, "loss"] = -1.0
+    table.to_csv(curve, index=False)
+    return len(table)
+
+
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(faces, tmp_path):
     whole = command(tmp_path, faces, f"out={tmp_path}/whole")
-    killed = command(tmp_path, faces, f"out={tmp_path}/killed")
-    checkpoint = tmp_path / "killed" / "stage2" / "last.ckpt"
-    while not checkpoint.exists():
-        assert killed.poll() is None, killed.stderr.read()
-        time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    stages = {name: tmp_path / "killed" / name / "metrics.csv" for name in ("stage1", "stage2")}
+    for (stage, curve), after, of in zip(stages.items(), (2, 3), (4, 12), strict=True):
+        seen = killed_after(after, curve, command(tmp_path, faces, f"out={tmp_path}/killed"))
+        assert seen < of, f"{stage} was over before it could be killed"
     assert not (tmp_path / "killed" / "result.json").exists()
     again = command(tmp_path, faces, f"out={tmp_path}/killed")
     for run in (whole, again):
         assert run.wait(300) == 0, run.stderr.read()
     first, second = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "killed"))
     assert first == pytest.approx(second, abs=1e-9)
+    for stage, curve in stages.items():
+        table, uninterrupted = pd.read_csv(curve), pd.read_csv(tmp_path / "whole" / stage / "metrics.csv")
+        assert table["loss"][0] == -1  # the mark is there still: it went on, and did not start anew
+        pd.testing.assert_frame_equal(table[1:], uninterrupted[1:])
     # The call from a notebook gives what the command gives.
     config = read_config(tmp_path / "run.yaml", out=tmp_path / "call")
     threads = torch.get_num_threads()
@@ -241,7 +266,7 @@ def test_two_processes_train_under_torchrun(faces, tmp_path):
     command(tmp_path, faces, f"out={tmp_path}/unused").kill()
     run = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={29_000 + os.getpid() % 500}",
-         "-m", "emokit.training", str(tmp_path / "run.yaml"), f"out={tmp_path}/two", "epochs=1"],
+         "-m", "emokit.training", str(tmp_path / "run.yaml"), f"out={tmp_path}/two", "epochs=1", "landmark_epochs=1"],
         env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-2000:]

@@ -134,7 +134,8 @@ def orderings(both: pd.DataFrame, metric: str = "CCC") -> pd.DataFrame:
     DataFrame
         For each target and each row but the first: ``before`` and ``after`` (rows), the change in
         ``paper`` and in ``yours``, the ``margin`` of yours (two standard errors over seeds), and
-        ``order``: "same", "reversed", or "within seeds" where the margin holds zero.
+        ``order``: "same", "reversed", "within seeds" where the margin holds zero, or "tied in the
+        paper" where it prints equal figures.
     """
     parts = []
     for target, rows in both[both["metric"] == metric].groupby("target", sort=False):
@@ -147,4 +148,5 @@ def orderings(both: pd.DataFrame, metric: str = "CCC") -> pd.DataFrame:
     same = steps["paper"] * steps["yours"] > 0
     steps["order"] = same.map({True: "same", False: "reversed"})
     steps.loc[~(steps["yours"].abs() > steps["margin"]), "order"] = "within seeds"
+    steps.loc[steps["paper"].abs() < 0.005, "order"] = "tied in the paper"  # which has two digits
     return steps

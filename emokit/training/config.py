@@ -72,6 +72,9 @@ class Config(Strict):
         D trains one.
     landmark_epochs, epochs : int
         Epochs of stage 1 (landmarks; EmoFAN only) and stage 2 (affect).
+    settle : int
+        So many epochs at the end of each stage keep the running statistics of batch norm; see
+        `FaceModule`.
     balanced : bool
         Draw every expression equally often.
     context : float
@@ -100,6 +103,7 @@ class Config(Strict):
     teacher: str | None = None
     landmark_epochs: int = 0
     epochs: int = 45
+    settle: int = 0
     batch_size: int = 32
     landmark_optimiser: Optimiser = Optimiser()
     optimiser: Optimiser = Optimiser()

@@ -50,11 +50,18 @@ class FaceModule(lightning.LightningModule):
 
     Every random number of a step follows from seed, epoch, batch and rank, so that a run
     that was killed goes on as if it had not been.
+
+    In the last ``settle`` epochs batch norm keeps its running statistics, as it will in use. A rare
+    face stretches the statistics of its own batch and so looks tame while they are in force; with
+    the running ones its features grow from block to block, and only now is that learnt.
     """
 
-    def __init__(self, model: nn.Module, optimiser: Optimiser, augment: Augment | None, seed: int) -> None:
+    def __init__(
+        self, model: nn.Module, optimiser: Optimiser, augment: Augment | None, seed: int, settle: int = 0
+    ) -> None:
         super().__init__()
         self.model, self.optimiser, self.augment, self.seed = model, optimiser, augment, seed
+        self.settle = settle
 
     def trained(self) -> Iterable[nn.Parameter]:
         return self.model.parameters()
@@ -66,6 +73,13 @@ class FaceModule(lightning.LightningModule):
             return [adam], [torch.optim.lr_scheduler.StepLR(adam, o.step, o.factor)]
         cycle = torch.optim.lr_scheduler.OneCycleLR(adam, o.learning_rate, int(self.trainer.estimated_stepping_batches))
         return [adam], [{"scheduler": cycle, "interval": "step"}]
+
+    def on_train_epoch_start(self) -> None:
+        self.train()
+        if self.current_epoch >= self.trainer.max_epochs - self.settle:
+            for part in self.model.modules():
+                if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                    part.eval()
 
     def generator(self, batch_index: int, rank: int = 0) -> torch.Generator:
         """Random numbers of one step."""
@@ -118,6 +132,8 @@ class AffectModule(FaceModule):
     optimiser : Optimiser
     augment : Augment, optional
     seed : int
+    settle : int
+        See `FaceModule`.
     categories : bool
         Train expression too (modality C).
     loss : {"ccc", "mse", "pcc", "shake"}
@@ -133,12 +149,13 @@ class AffectModule(FaceModule):
         optimiser: Optimiser = Optimiser(),
         augment: Augment | None = Augment(),
         seed: int = 0,
+        settle: int = 0,
         *,
         categories: bool = True,
         loss: str = "shake",
         teacher: nn.Module | None = None,
     ) -> None:
-        super().__init__(model, optimiser, augment, seed)
+        super().__init__(model, optimiser, augment, seed, settle)
         self.categories, self.loss = categories, loss
         # In a list, so that it is neither trained nor saved with the student.
         self._teacher = [] if teacher is None else [teacher.eval().requires_grad_(False)]
@@ -158,9 +175,6 @@ class AffectModule(FaceModule):
     def on_fit_start(self) -> None:
         for teacher in self._teacher:
             teacher.to(self.device, memory_format=torch.channels_last)
-
-    def on_train_epoch_start(self) -> None:
-        self.train()
 
     def forward(self, images: Tensor) -> AffectOutput:
         if not isinstance(self.model, EmoFAN):

@@ -18,7 +18,7 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -113,13 +113,14 @@ def fit(
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     model = build(config)
     if config.landmark_epochs:
-        stage = LandmarkModule(model, config.landmark_optimiser, config.augment, config.seed)
+        stage = LandmarkModule(model, config.landmark_optimiser, config.augment, config.seed, config.settle)
         _run_stage(config, stage, config.landmark_epochs, "stage1", train, validation, callbacks, progress)
     teacher = _teacher(config, train, validation, callbacks, progress) if config.has("D") else None
     loss = "shake" if config.has("S") else config.loss
     stage = AffectModule(
-        model, config.optimiser, config.augment, config.seed, categories=config.has("C"), loss=loss, teacher=teacher
-    )
+        model, config.optimiser, config.augment, config.seed, config.settle,
+        categories=config.has("C"), loss=loss, teacher=teacher,
+    )  # fmt: skip
     result = _run_stage(config, stage, config.epochs, "stage2", train, validation, callbacks, progress)
     if not config.has("C"):
         result.pop("accuracy", None)
@@ -270,7 +271,6 @@ def _run_stage(
 ) -> dict[str, float]:
     folder = config.out / name
     last = folder / "last.ckpt"
-    keep = ModelCheckpoint(folder, save_last=True, save_top_k=0, enable_version_counter=False)
     with quiet(), _interruptible():
         trainer = lightning.Trainer(
             max_epochs=epochs,
@@ -278,7 +278,7 @@ def _run_stage(
             devices="auto" if torch.cuda.is_available() else int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
             strategy="ddp" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "auto",
             precision=precision_of(config.precision),
-            callbacks=[keep, Curves(folder / "metrics.csv"), *callbacks],
+            callbacks=[LastCheckpoint(last), Curves(folder / "metrics.csv"), *callbacks],
             logger=False,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
@@ -291,6 +291,23 @@ def _run_stage(
         trainer.fit(stage, *loaders, ckpt_path=str(last) if last.exists() else None, weights_only=True)
         found = trainer.validate(stage, loaders[1], verbose=False)
     return {key: float(value) for key, value in found[0].items()}
+
+
+class LastCheckpoint(Checkpoint):
+    """The state after every epoch, in one file that is whole at any moment a process may be killed.
+
+    Lightning's own checkpoint is copied to its place where that is another file system than the
+    temporary folder's, so a kill can leave half of it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        beside = self.path.with_suffix(".part")
+        trainer.save_checkpoint(beside)
+        if trainer.is_global_zero:
+            beside.replace(self.path)
 
 
 class Curves(Callback):
