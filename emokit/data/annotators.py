@@ -15,6 +15,12 @@ from scipy.stats import norm
 from emokit.data.tables import Table, read_table
 from emokit.models.emofan import EXPRESSIONS
 
+# The first of these columns that a table has tells its traces apart.
+TRACES = ("recording", "video", "subject")
+
+# Rows and times (s) of each trace.
+Traces = list[tuple[NDArray[np.int64], NDArray[np.float64]]]
+
 _NAMES = np.array(EXPRESSIONS[8])
 # What people, too, take such faces for.
 _LOOKALIKES = {"fear": "surprise", "disgust": "anger", "contempt": "neutral", "sad": "neutral"}
@@ -110,7 +116,8 @@ def simulated_ratings(samples: Table, annotators: Sequence[Annotator], seed: int
     ----------
     samples : DataFrame or path
         With true ``valence`` and ``arousal``; ``expression`` where there is one. Rows with
-        ``time`` (s) are frames of traces: one per ``recording``, else per ``subject``, else one.
+        ``time`` (s) are frames of traces: one per ``recording``, else per ``video`` or ``subject``,
+        else one.
     annotators : sequence of Annotator
     seed : int
 
@@ -118,8 +125,8 @@ def simulated_ratings(samples: Table, annotators: Sequence[Annotator], seed: int
     -------
     DataFrame
         A row per rating: ``item`` (the sample's id), ``annotator``, ``valence``, ``arousal``,
-        ``expression``, and the sample's subject, recording and time where it has them. What
-        stays unrated has no row.
+        ``expression``, and the sample's subject, recording, video and time where it has them.
+        What stays unrated has no row.
 
     Raises
     ------
@@ -127,14 +134,14 @@ def simulated_ratings(samples: Table, annotators: Sequence[Annotator], seed: int
         Valence or arousal is missing, an expression has no such name, or the time of a trace does
         not rise.
     """
-    samples = _read(samples)
-    rng = np.random.default_rng(seed)
-    about = [name for name in ("subject", "recording", "time") if name in samples]
+    samples, rng = _read(samples), np.random.default_rng(seed)
+    traces = _traces(samples)
+    about = [name for name in ("subject", "recording", "video", "time") if name in samples]
     parts = []
     for annotator in annotators:
         said = samples[about].assign(item=samples["id"], annotator=annotator.name)
-        noise = [spread * _noise(samples, rng) for spread in annotator.noise]
-        said[["valence", "arousal"]] = np.clip(_centres(samples, annotator) + noise, -1, 1).T
+        noise = [spread * _noise(len(samples), traces, rng) for spread in annotator.noise]
+        said[["valence", "arousal"]] = np.clip(_centres(samples, traces, annotator) + noise, -1, 1).T
         if "expression" in samples:
             chances = annotator.labels()[_codes(samples)].cumsum(axis=1)
             said["expression"] = _NAMES[(rng.random((len(samples), 1)) > chances[:, :-1]).sum(axis=1)]
@@ -163,7 +170,8 @@ def true_agreement(samples: Table, annotators: Sequence[Annotator]) -> pd.DataFr
         rates no face in common.
     """
     samples = _read(samples)
-    known = [_Expectations(samples, annotator) for annotator in annotators]
+    traces = _traces(samples)
+    known = [_Expectations(samples, traces, annotator) for annotator in annotators]
     rows = []
     for a, b in combinations(known, 2):
         both = a.rated * b.rated
@@ -202,11 +210,11 @@ def slow(values: NDArray, rate: float) -> NDArray[np.float64]:
 class _Expectations:
     """What one annotator says of each of n samples, on average; arrays (2, n) are of valence and arousal."""
 
-    def __init__(self, samples: pd.DataFrame, annotator: Annotator) -> None:
+    def __init__(self, samples: pd.DataFrame, traces: Traces, annotator: Annotator) -> None:
         self.name, self.rated = annotator.name, _rated(samples, annotator)
         if "expression" in samples:
             self.labels = annotator.labels()[_codes(samples)]
-        m, s = _centres(samples, annotator), np.array(annotator.noise)[:, None]
+        m, s = _centres(samples, traces, annotator), np.array(annotator.noise)[:, None]
         low, high = (-1 - m) / s, (1 - m) / s
         inside, below, above = norm.cdf(high) - norm.cdf(low), norm.cdf(low), norm.sf(high)
         self.mean = above - below + m * inside + s * (norm.pdf(low) - norm.pdf(high))
@@ -244,18 +252,18 @@ def _rated(samples: pd.DataFrame, annotator: Annotator) -> NDArray[np.float64]:
     return rated
 
 
-def _centres(samples: pd.DataFrame, annotator: Annotator) -> NDArray[np.float64]:
+def _centres(samples: pd.DataFrame, traces: Traces, annotator: Annotator) -> NDArray[np.float64]:
     """Valence and arousal (2, n) that ``annotator`` would give without noise and clipping."""
     truth = samples[["valence", "arousal"]].to_numpy(float, copy=True).T
-    for rows, time in _traces(samples):
+    for rows, time in traces:
         truth[:, rows] = [delayed(values, time, annotator.lag) for values in truth[:, rows]]
     return np.array(annotator.scale)[:, None] * truth + np.array(annotator.bias)[:, None]
 
 
-def _noise(samples: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.float64]:
+def _noise(n: int, traces: Traces, rng: np.random.Generator) -> NDArray[np.float64]:
     """Normal noise (n,), each value of variance 1: white, slow in traces."""
-    noise = rng.normal(size=len(samples))
-    for rows, time in _traces(samples):
+    noise = rng.normal(size=n)
+    for rows, time in traces:
         if len(rows) > 1:
             rate = 1 / np.median(np.diff(time))
             impulse = np.eye(1, len(rows))[0]
@@ -263,13 +271,14 @@ def _noise(samples: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.float6
     return noise
 
 
-def _traces(samples: pd.DataFrame) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+def _traces(samples: pd.DataFrame) -> Traces:
     """Rows and times (s) of each trace; none where samples have no time."""
     if "time" not in samples:
         return []
-    key = next((name for name in ("recording", "subject") if name in samples), None)
+    key = next((name for name in TRACES if name in samples), None)
     groups = samples.groupby(key, sort=False).indices if key else {"": np.arange(len(samples))}
-    traces = [(rows, samples["time"].to_numpy(float)[rows]) for rows in groups.values()]
+    times = samples["time"].to_numpy(float)
+    traces = [(rows, times[rows]) for rows in groups.values()]
     for name, (rows, time) in zip(groups, traces, strict=True):
         if not (np.diff(time) > 0).all():
             row = rows[1:][~(np.diff(time) > 0)][0]

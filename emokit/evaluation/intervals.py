@@ -1,0 +1,105 @@
+"""Bootstrap intervals of figures that follow from sums over items: no resample is ever put together.
+
+How often each cluster of items is drawn, times its sums, gives the sums of a resample. With 20 to
+50 clusters, percentiles of the resamples hold 90 to 94 % of simulated truths instead of 95 %. So
+an interval here is symmetric, on a scale on which the figure is nearly normal: value ± Student's
+t × the standard deviation of the resamples (`emokit.evaluation.coverage` measures what it holds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+
+_FISHER = (np.arctanh, np.tanh)
+_SHARE = (lambda x: np.arcsin(np.sqrt(x)), lambda z: np.sin(np.clip(z, 0, np.pi / 2)) ** 2)
+# For coefficients that are 1 less a ratio of variances or disagreements: the logarithm of the ratio.
+_RATIO = (lambda x: -np.log1p(-x), lambda z: -np.expm1(-z))
+
+SCALES: dict[str, tuple[Callable, Callable]] = {
+    "accuracy": _SHARE,
+    "SAGR": _SHARE,
+    "RMSE": (np.log, np.exp),
+    "PCC": _FISHER,
+    "CCC": _FISHER,
+    "coefficient": _RATIO,
+    "difference": (np.asarray, np.asarray),
+}
+
+_ROUNDING = 1e-9  # figures closer to each other are the same
+_MAX_COUNTS = 2**20  # resamples are drawn in blocks of this many numbers, whatever the clusters
+
+
+def bootstrap(
+    sums: Array,
+    statistic: Callable[[Array], Array],
+    scales: Sequence[str],
+    clusters: ArrayLike,
+    *,
+    n_resamples: int,
+    level: float,
+    seed: int,
+) -> tuple[Array, Array, Array]:
+    """Figures and the ends of their intervals, each (..., m).
+
+    Parameters
+    ----------
+    sums : array, shape (clusters, ...)
+        What is drawn with replacement.
+    statistic : callable
+        From sums of one or many resamples, (..., *sums.shape[1:]), to m figures each, (..., m).
+    scales : sequence of str
+        Of ``SCALES``, one for each of the m.
+    clusters : array-like
+        How many clusters tell of a figure; broadcasts to its shape without m.
+    n_resamples, level, seed
+        As in `emokit.evaluation.agreement.pairwise`.
+    """
+    value, flat = statistic(sums.sum(axis=0)), sums.reshape(len(sums), -1)
+    parts = [
+        statistic((counts @ flat).reshape(-1, *sums.shape[1:])) for counts in resamples(len(sums), n_resamples, seed)
+    ]
+    return value, *interval(value, np.concatenate(parts), scales, clusters, level)
+
+
+def resamples(n: int, n_resamples: int, seed: int) -> Iterator[Array]:
+    """How often each of ``n`` clusters is drawn, in blocks (some resamples, n)."""
+    rng, block = np.random.default_rng(seed), max(1, _MAX_COUNTS // n)
+    for start in range(0, n_resamples, block):
+        yield rng.multinomial(n, np.full(n, 1 / n), min(block, n_resamples - start)).astype(np.float64)
+
+
+def interval(
+    value: Array, drawn: Array, scales: Sequence[str], clusters: ArrayLike, level: float
+) -> tuple[Array, Array]:
+    """Ends of the intervals of ``value`` (..., m), by the same figures of the resamples, (resamples, ..., m).
+
+    NaN with less than two clusters, or where most resamples leave the figure undefined; both ends
+    at the value where no resample changes it.
+    """
+    clusters = np.maximum(np.asarray(clusters, dtype=np.float64), 1)
+    ends = np.full((2, *value.shape), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reach = stats.t.isf((1 - level) / 2, clusters - 1) * np.sqrt(clusters / (clusters - 1))
+        for k, (there, back) in enumerate(SCALES[name] for name in scales):
+            centre, cloud = value[..., k], drawn[..., k]
+            enough = (np.isfinite(cloud).mean(axis=0) > 0.5) & (clusters > 1)
+            still = ~(np.abs(cloud - centre) > _ROUNDING).any(axis=0)
+            cloud = there(cloud)
+            # Where all are infinite, they stand still.
+            error = np.std(cloud, axis=0, ddof=1, where=np.isfinite(cloud) | ~enough | still)
+            for end, sign in zip(ends, (-1, 1), strict=True):
+                moved = np.where(still, centre, back(there(centre) + sign * reach * error))
+                end[..., k] = np.where(enough, moved, np.nan)
+    return ends[0], ends[1]
+
+
+def cluster_sums(terms: Array, clusters: NDArray[np.int64]) -> Array:
+    """Sums (clusters, ...) of ``terms`` (items, ...); ``clusters`` (items,) counts from 0 without gaps."""
+    order = np.argsort(clusters, kind="stable")
+    return np.add.reduceat(terms[order], np.searchsorted(clusters[order], np.arange(clusters.max() + 1)), axis=0)
