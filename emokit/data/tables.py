@@ -12,10 +12,15 @@ and in Parquet, text ``x;y;…`` in CSV, None where there are none.
 from __future__ import annotations
 
 import os
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 BOX = ["x0", "y0", "x1", "y1"]
@@ -31,26 +36,69 @@ def read_table(table: Table) -> pd.DataFrame:
         The file is neither CSV nor Parquet or cannot be read, ``id`` is missing, empty or
         repeated, or a cell of ``landmarks`` is not 136 numbers. The message names file and row.
     """
-    if isinstance(table, pd.DataFrame):
-        faces, where = table.copy(), "the table"
-    else:
-        path = Path(table)
-        faces, where = _read_file(path), str(path)
-        if "image" in faces:
-            faces["image"] = [str(path.parent / p) for p in faces["image"]]
-    if "id" not in faces:
-        raise ValueError(f"{where} has no column 'id'; it has {', '.join(map(str, faces.columns))}")
-    for problem, rows in (("an empty", faces["id"].isna()), ("a repeated", faces["id"].duplicated())):
-        if rows.any():
-            row = int(np.argmax(rows))
-            raise ValueError(f"{where}, row {row}: {problem} id ({faces['id'].iloc[row]!r}); ids are unique")
-    if "landmarks" in faces:
-        faces["landmarks"] = pd.Series(
-            [_to_points(cell, where, row) for row, cell in enumerate(faces["landmarks"])],
-            index=faces.index,
-            dtype=object,
-        )
-    return faces
+    path = None if isinstance(table, pd.DataFrame) else Path(table)
+    faces = table.copy() if path is None else _read_file(path)
+    _check_ids(faces, path)
+    return _as_faces(faces, path)
+
+
+class Chunks:
+    """A table of faces, ``size`` rows at a time; of a file, no more than these are in memory.
+
+    Parameters
+    ----------
+    table : DataFrame or path
+    size : int
+
+    Raises
+    ------
+    ValueError
+        As `read_table`: at once for the file and its ids, while reading for landmarks.
+    """
+
+    def __init__(self, table: Table, size: int) -> None:
+        if size < 1:
+            raise ValueError(f"a chunk has at least one row, got {size}")
+        self.size = size
+        self._table = read_table(table) if isinstance(table, pd.DataFrame) else Path(table)
+        if isinstance(self._table, Path):
+            csv = self._table.suffix == ".csv"
+            ids = _read_file(self._table, **({"usecols": ["id"]} if csv else {"columns": ["id"]}))
+            _check_ids(ids, self._table)
+        else:
+            ids = self._table
+        # Ids such as 007 are numbers only where all ids of the file are.
+        self.rows, self._id_type = len(ids), ids["id"].dtype
+
+    def __len__(self) -> int:
+        """Number of chunks; an empty table has one."""
+        return max(1, -(-self.rows // self.size))
+
+    def length(self, number: int) -> int:
+        """Rows of a chunk."""
+        return min(self.size, self.rows - number * self.size)
+
+    def read(self, numbers: Container[int]) -> Iterator[tuple[int, pd.DataFrame]]:
+        """Chunks of these ``numbers``, from 0, with their rows as `read_table` gives them."""
+        path = self._table if isinstance(self._table, Path) else None
+        for number, faces in enumerate(self._all()):
+            if number in numbers:
+                yield number, _as_faces(faces, path, number * self.size)
+
+    def _all(self) -> Iterator[pd.DataFrame]:
+        if isinstance(self._table, pd.DataFrame):
+            for number in range(len(self)):
+                yield self._table.iloc[number * self.size :][: self.size].copy()
+            return
+        with _named_errors(self._table):
+            if self._table.suffix == ".csv":
+                yield from pd.read_csv(self._table, chunksize=self.size, dtype={"id": self._id_type})
+                return
+            # A buffer, because pyarrow would otherwise take in whole row groups.
+            with pq.ParquetFile(self._table, buffer_size=2**20) as file:
+                empty = [] if self.rows else [file.schema_arrow.empty_table()]
+                for rows in chain(file.iter_batches(self.size), empty):
+                    yield rows.to_pandas()
 
 
 def write_table(table: pd.DataFrame, path: str | os.PathLike) -> None:
@@ -89,12 +137,43 @@ def landmarks_column(points: ArrayLike) -> list[NDArray[np.float32]]:
     return list(np.asarray(points, dtype=np.float32).reshape(-1, 136))
 
 
-def _read_file(path: Path) -> pd.DataFrame:
+def _check_ids(faces: pd.DataFrame, path: Path | None) -> None:
+    where = path or "the table"
+    if "id" not in faces:
+        raise ValueError(f"{where} has no column 'id'; it has {', '.join(map(str, faces.columns))}")
+    for problem, rows in (("an empty", faces["id"].isna()), ("a repeated", faces["id"].duplicated())):
+        if rows.any():
+            row = int(np.argmax(rows))
+            raise ValueError(f"{where}, row {row}: {problem} id ({faces['id'].iloc[row]!r}); ids are unique")
+
+
+def _as_faces(faces: pd.DataFrame, path: Path | None, first: int = 0) -> pd.DataFrame:
+    """Absolute paths and arrays of landmarks in ``faces``, rows of ``path`` from ``first`` on."""
+    if path is not None and "image" in faces:
+        folder = path.parent.absolute()
+        faces["image"] = [str(folder / p) for p in faces["image"]]
+    if "landmarks" in faces:
+        where = path or "the table"
+        faces["landmarks"] = pd.Series(
+            [_to_points(cell, where, row) for row, cell in enumerate(faces["landmarks"], first)],
+            index=faces.index,
+            dtype=object,
+        )
+    return faces
+
+
+def _read_file(path: Path, **options: Any) -> pd.DataFrame:
     readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
     if path.suffix not in readers:
         raise ValueError(f"{path} is neither .csv nor .parquet; convert it to one of them")
+    with _named_errors(path):
+        return readers[path.suffix](path, **options)
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
     try:
-        return readers[path.suffix](path)
+        yield
     except FileNotFoundError:
         raise
     except (ValueError, OSError) as error:  # pandas and pyarrow raise their own kinds of these

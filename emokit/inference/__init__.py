@@ -1,5 +1,7 @@
 """Pixels in, predictions out."""
 
+import importlib
+
 from emokit.inference.faces import (
     CascadeDetector,
     Detector,
@@ -18,4 +20,11 @@ __all__ = [
     "WholeImage",
     "YuNetDetector",
     "predict",
+    "predict_table",
 ]
+
+
+def __getattr__(name: str):
+    if name == "predict_table":  # Lightning, which it needs, takes seconds to import
+        return importlib.import_module("emokit.inference.stream").predict_table
+    raise AttributeError(f"module 'emokit.inference' has no attribute {name!r}")

@@ -33,6 +33,11 @@ class Detector(Protocol):
     def __call__(self, image: NDArray[np.uint8]) -> Faces: ...
 
 
+def described(detector: Detector) -> str:
+    """Kind and settings of a detector, by which stored boxes are told apart."""
+    return f"{type(detector).__name__} {sorted((k, v) for k, v in vars(detector).items() if not k.startswith('_'))}"
+
+
 def _inset(boxes: NDArray, left: float, top: float, right: float, bottom: float) -> NDArray[np.float64]:
     """Move each side inwards by a share of the box's width or height."""
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from emokit.data.images import load_image
 from emokit.data.problems import Problems
 from emokit.data.tables import BOX, read_table, write_table
-from emokit.inference.faces import CascadeDetector, Detector, Faces
+from emokit.inference.faces import CascadeDetector, Detector, Faces, described
 from emokit.inference.landmarks import fingerprint
 
 
@@ -46,8 +46,7 @@ def find_faces(
     samples, problems = read_table(samples), Problems(on_error)
     problems.found = list(samples.attrs.get("skipped", []))
     detector = detector or CascadeDetector()
-    about = f"{type(detector).__name__} {sorted((k, v) for k, v in vars(detector).items() if not k.startswith('_'))}"
-    path = Path(folder or pooch.os_cache("emokit")) / f"boxes-{fingerprint(samples, about)}.parquet"
+    path = Path(folder or pooch.os_cache("emokit")) / f"boxes-{fingerprint(samples, described(detector))}.parquet"
     if path.exists():
         boxes = read_table(path)[BOX].to_numpy(float)
     else:

@@ -51,10 +51,14 @@ def fingerprint(samples: pd.DataFrame, finder: nn.Module | str) -> str:
     digest.update(pd.util.hash_pandas_object(samples[columns].astype(str), index=False).to_numpy().tobytes())
     if "landmarks" in samples:
         digest.update(landmarks_of(samples).tobytes())
-    if isinstance(finder, str):
-        digest.update(finder.encode())
-        return digest.hexdigest()[:16]
-    for name, tensor in finder.state_dict().items():
+    digest.update((finder if isinstance(finder, str) else network_fingerprint(finder)).encode())
+    return digest.hexdigest()[:16]
+
+
+def network_fingerprint(model: nn.Module) -> str:
+    """Of a network's kind, configuration and weights."""
+    digest = hashlib.sha256(f"{type(model).__name__} {getattr(model, 'config', {})}".encode())
+    for name, tensor in model.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"")
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

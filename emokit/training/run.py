@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
-import signal
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +27,7 @@ from emokit.data.tables import read_table, write_table
 from emokit.inference.faces import Detector
 from emokit.inference.find import find_faces
 from emokit.inference.landmarks import recompute_landmarks
+from emokit.inference.quiet import interruptible, quiet
 from emokit.models import EXPRESSIONS, EmoFAN, ResNet18, load_emofan, load_resnet18, save_emofan
 from emokit.training.config import Config, Data
 from emokit.training.module import AffectModule, FaceModule, LandmarkModule, Optimiser, affect_metrics
@@ -231,7 +227,7 @@ def evaluate(model: nn.Module, samples: pd.DataFrame, batch_size: int = 32) -> d
     size = getattr(model, "input_size", 256)
     loader = DataLoader(FaceDataset(samples, size, model.expressions), batch_size)
     found: dict[str, float] = {}
-    with quiet(), _interruptible():
+    with quiet(), interruptible():
         trainer = lightning.Trainer(
             logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
         )
@@ -271,7 +267,7 @@ def _run_stage(
 ) -> dict[str, float]:
     folder = config.out / name
     last = folder / "last.ckpt"
-    with quiet(), _interruptible():
+    with quiet(), interruptible():
         trainer = lightning.Trainer(
             max_epochs=epochs,
             accelerator="auto",
@@ -331,41 +327,6 @@ class Curves(Callback):
         if trainer.is_global_zero:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_table(pd.DataFrame(self.rows), self.path)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without Lightning's greetings and hints, which are about other uses of it."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for hint in (
-                ".*does not have many workers",
-                ".*no `val_dataloader`",
-                ".*Checkpoint directory .* exists",
-                ".*LeafSpec",
-            ):
-                warnings.filterwarnings("ignore", hint)
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Lightning answers an interrupt by ending the process and then ignores it: a notebook must live on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as error:
-        raise KeyboardInterrupt from error
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 def loader(config: Config, samples: pd.DataFrame, training: bool, trainer: lightning.Trainer) -> DataLoader:

@@ -11,10 +11,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from emokit.inference.quiet import quiet
 from emokit.models.emofan import AffectOutput
 from emokit.training.config import Config
 from emokit.training.module import AffectModule, Batch
-from emokit.training.run import build, loader, precision_of, quiet
+from emokit.training.run import build, loader, precision_of
 
 
 class Way(NamedTuple):

@@ -1,0 +1,319 @@
+"""Predictions of a table of any length: in chunks, by one process or several, resumed where they stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from lightning.pytorch.callbacks import Callback
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from emokit.data.tables import BOX, Chunks, Table, read_table, write_table
+from emokit.inference.faces import CascadeDetector, Detector, described
+from emokit.inference.landmarks import fingerprint, network_fingerprint
+from emokit.inference.quiet import interruptible, quiet
+from emokit.inference.reading import Face, Source, check, input_size, open_faces, read_faces, table_sources
+
+
+def predict_table(
+    samples: Table,
+    model: nn.Module,
+    out: str | os.PathLike,
+    detector: Detector | None = None,
+    *,
+    chunk: int = 2048,
+    batch_size: int = 32,
+    workers: int = 0,
+    flip: bool = False,
+    precision: str = "32-true",
+    on_error: str = "raise",
+    progress: bool = True,
+) -> Path:
+    """What `predict` says of every row of ``samples``, written to disk chunk by chunk.
+
+    The same call goes on where an earlier one was stopped or killed; only the chunks in hand
+    are read again. Under ``torchrun`` each process takes every n-th chunk, on a GPU of its own
+    where there are any. Memory does not grow with the table, if that is a file.
+
+    Parameters
+    ----------
+    samples : path or DataFrame
+        With ``id`` and ``image``; each row is one face, as in `predict`.
+    model : EmoFAN or ResNet18
+        Lightning chooses the device.
+    out : path
+        Ends in ``.parquet``: a folder that `read_table`, pandas and others read as one table,
+        rows in the order of ``samples``. Until it is whole, it is called
+        ``<out>.unfinished``. Its ``_skipped.csv`` has id, image and problem of every row that
+        has no prediction.
+    detector : Detector, optional
+        For rows without box and landmarks; `CascadeDetector` by default.
+    chunk : int
+        Rows of one file of ``out``.
+    batch_size : int
+        Rows that go through the network together.
+    workers : int
+        Further processes that open pictures and look for faces; a GPU waits without them.
+    flip : bool
+        As in `predict`.
+    precision : str
+        Lightning's name: "bf16-mixed" is faster where the hardware has it.
+    on_error : {"raise", "skip"}
+        What to do with pictures that cannot be read and boxes that are none. Rows in which the
+        detector finds no face are skipped in both cases.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Path
+        ``out``. Where several processes work, it is there when the last of them is done.
+
+    Raises
+    ------
+    ImageError
+        A picture cannot be read; the message names it. Chunks before it are kept.
+    ValueError
+        ``out`` belongs to another table, network or option, or has another suffix; or
+        ``samples`` is no samples table.
+    """
+    check(model, on_error)
+    out, detector = Path(out), detector or CascadeDetector()
+    if out.suffix != ".parquet":
+        raise ValueError(f"{out} does not end in .parquet; rename it")
+    chunks = Chunks(samples, chunk)
+    about = {
+        "table": _table_fingerprint(samples),
+        "network": network_fingerprint(model),
+        "detector": described(detector),
+        "chunk": chunk,
+        "flip": flip,
+        "precision": precision,
+    }
+    if out.exists():
+        _refuse_others(out, about)
+        return out
+    folder = out.with_name(f"{out.name}.unfinished")
+    _claim(folder, about)
+    opener = _Opener(detector, input_size(model), on_error)
+    training, device = model.training, next(model.parameters()).device
+    try:
+        with quiet(), interruptible():
+            trainer = _trainer(precision)
+            numbers = set(range(trainer.global_rank, len(chunks), trainer.world_size)) - _done(folder, chunks)
+            rows = _batches(chunks, numbers, batch_size)
+            # As an iterator, because Lightning would put its own sampler into a loader.
+            batches = iter(DataLoader(opener, batch_size=None, sampler=rows, num_workers=workers))
+            with _progress_bar(folder, chunks, progress and trainer.is_global_zero) as bar:
+                trainer.callbacks.append(_Parts(folder, chunks, _schema(model.expressions), bar))
+                trainer.predict(_Reader(model, flip), batches, return_predictions=False)
+    finally:
+        model.train(training).to(device)
+    with suppress(FileNotFoundError):  # another process was faster
+        _finish(folder, out, chunks)
+    return out
+
+
+def _trainer(precision: str) -> lightning.Trainer:
+    return lightning.Trainer(
+        devices=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
+        num_nodes=int(os.environ.get("GROUP_WORLD_SIZE", 1)),
+        strategy="ddp" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else "auto",
+        precision=precision,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _progress_bar(folder: Path, chunks: Chunks, shown: bool) -> tqdm:
+    """Counts what earlier calls have done, but not for the rate and the time left."""
+    done = _rows_done(folder, chunks)
+    return tqdm(desc="faces", total=chunks.rows, initial=done, unit=" faces", disable=not shown)
+
+
+class _Rows(NamedTuple):
+    """Rows of one chunk that go through the network together."""
+
+    chunk: int
+    sources: list[Source]
+    last: bool
+
+
+@dataclass
+class _Batch:
+    """As many ``rows`` opened: ``faces``, and ``skipped`` for rows without one."""
+
+    chunk: int
+    rows: int
+    faces: list[Face]
+    skipped: list[dict[str, str]]
+    last: bool
+
+
+def _batches(chunks: Chunks, numbers: set[int], batch_size: int) -> Iterator[_Rows]:
+    for number, rows in chunks.read(numbers):
+        sources = list(table_sources(rows, number * chunks.size))
+        for first in range(0, max(1, len(sources)), batch_size):
+            last = first + batch_size >= len(sources)
+            yield _Rows(number, sources[first : first + batch_size], last)
+
+
+class _Opener(Dataset):
+    """Rows to faces, in the loader's processes."""
+
+    def __init__(self, detector: Detector, size: int, on_error: str) -> None:
+        self.detector, self.size, self.on_error = detector, size, on_error
+
+    def __getitem__(self, rows: _Rows) -> _Batch | ValueError:
+        problems: dict[str, str] = {}
+        try:
+            faces = list(open_faces(rows.sources, self.detector, self.size, self.on_error, problems, []))
+        except ValueError as error:
+            return error  # raised later, because loaders put a traceback into what their processes raise
+        found = {face.id for face in faces}
+        skipped = [
+            {"id": str(row.id), "image": row.name, "problem": problems.get(str(row.id), "no face found")}
+            for row in rows.sources
+            if row.id not in found
+        ]
+        return _Batch(rows.chunk, len(rows.sources), faces, skipped, rows.last)
+
+
+class _Reader(lightning.LightningModule):
+    """Faces to rows of the predictions table."""
+
+    def __init__(self, model: nn.Module, flip: bool) -> None:
+        super().__init__()
+        self.model, self.flip = model, flip
+
+    def predict_step(self, batch: _Batch | ValueError) -> pd.DataFrame:
+        if isinstance(batch, ValueError):
+            raise batch
+        return read_faces(batch.faces, self.model, self.flip)
+
+
+class _Parts(Callback):
+    """One Parquet file per chunk, which is whole at any moment a process may be killed."""
+
+    def __init__(self, folder: Path, chunks: Chunks, schema: pa.Schema, bar: tqdm) -> None:
+        self.folder, self.chunks, self.schema, self.bar = folder, chunks, schema, bar
+        self.tables: list[pa.Table] = []
+        self.skipped: list[dict[str, str]] = []
+
+    def on_predict_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        module: lightning.LightningModule,
+        outputs: pd.DataFrame,
+        batch: _Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.tables.append(pa.Table.from_pandas(outputs, self.schema, preserve_index=False))
+        self.skipped += batch.skipped
+        self.bar.update(batch.rows)
+        if batch.last:
+            # What was skipped travels in the file itself: both are there, or neither.
+            table = pa.concat_tables(self.tables).replace_schema_metadata({"skipped": json.dumps(self.skipped)})
+            beside = self.folder / f".{batch.chunk}.{os.getpid()}"
+            pq.write_table(table, beside)
+            beside.replace(_part(self.folder, batch.chunk))
+            self.tables, self.skipped = [], []
+            # Other processes' chunks count too.
+            self.bar.update(max(0, _rows_done(self.folder, self.chunks) - self.bar.n))
+
+
+def _schema(expressions: tuple[str, ...]) -> pa.Schema:
+    """Of a predictions table, so that chunks without a face or without landmarks have it too."""
+    text, double, single = pa.string(), pa.float64(), pa.float32()
+    return pa.schema(
+        [
+            ("id", text),
+            ("image", text),
+            ("face", pa.int64()),
+            *((name, double) for name in (*BOX, "score")),
+            ("expression", text),
+            *((f"p_{name}", single) for name in expressions),
+            ("valence", single),
+            ("arousal", single),
+            ("landmarks", pa.list_(single)),
+            ("confidence", single),
+        ]
+    )
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:06}.parquet"
+
+
+def _done(folder: Path, chunks: Chunks) -> set[int]:
+    """Numbers of the chunks that some process has finished."""
+    return {number for number in range(len(chunks)) if _part(folder, number).exists()}
+
+
+def _rows_done(folder: Path, chunks: Chunks) -> int:
+    return sum(chunks.length(number) for number in _done(folder, chunks))
+
+
+def _table_fingerprint(samples: Table) -> str:
+    if isinstance(samples, pd.DataFrame):
+        return fingerprint(read_table(samples), "")
+    with open(samples, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _claim(folder: Path, about: dict[str, Any]) -> None:
+    """Note whose ``folder`` it is, unless others have left chunks in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.glob("part-*")):
+        _refuse_others(folder, about)
+        return
+    beside = folder / f".about.{os.getpid()}"
+    beside.write_text(json.dumps(about, indent=2))
+    beside.replace(folder / "_about.json")
+
+
+def _refuse_others(folder: Path, about: dict[str, Any]) -> None:
+    path = folder / "_about.json"
+    if not path.exists():
+        raise ValueError(f"{folder} is there already and holds no predictions of a table; choose another out")
+    before = json.loads(path.read_text())
+    changed = [name for name in about if before.get(name) != about[name]]
+    if changed:
+        name = changed[0]
+        raise ValueError(
+            f"{folder} holds predictions with another {name} ({before.get(name)}, not {about[name]}); "
+            "choose another out, or delete that folder"
+        )
+
+
+def _finish(folder: Path, out: Path, chunks: Chunks) -> None:
+    """Give a whole table its name; the process that comes last does it."""
+    numbers = range(len(chunks))
+    if _done(folder, chunks) != set(numbers):
+        return
+    metadata = (pq.read_schema(_part(folder, number)).metadata for number in numbers)
+    skipped = [row for about in metadata for row in json.loads(about[b"skipped"])]
+    write_table(pd.DataFrame(skipped, columns=["id", "image", "problem"]), folder / "_skipped.csv")
+    for left in folder.glob(".*"):  # by processes that were killed
+        left.unlink()
+    folder.rename(out)
+    if skipped:
+        warnings.warn(
+            f"{len(skipped)} of {chunks.rows} rows have no prediction; {out / '_skipped.csv'} says why", stacklevel=3
+        )
