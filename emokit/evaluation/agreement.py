@@ -231,7 +231,7 @@ def statement(
     table = read_ratings(ratings)
     if target not in table:
         raise ValueError(f"the ratings have no column {target!r}")
-    table = table.drop(columns=[name for name in METRICS if name != target], errors="ignore")
+    table = table[table[target].notna()].drop(columns=[name for name in METRICS if name != target], errors="ignore")
     result = against_humans(table, model, cluster=cluster, n_resamples=n_resamples, level=level, seed=seed)
     result = result[result["metric"] == metric].set_index("against")
     mean, each = result.loc[HUMANS], result.drop(HUMANS)["verdict"].value_counts()

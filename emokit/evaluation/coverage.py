@@ -166,7 +166,7 @@ def main() -> None:
     args = parser.parse_args()
     for design in args.designs:
         table = coverage(design, args.studies, args.resamples, args.seed)
-        print(f"\n{design}\n{table.round(3).to_string(index=False)}")
+        print(f"\n{design}\n{table.round(3).to_string(index=False)}", flush=True)
 
 
 if __name__ == "__main__":
