@@ -82,7 +82,8 @@ def compare(results: pd.DataFrame, table: str, data: Mapping[str, str] | None = 
     ----------
     results : DataFrame
         Columns system, setting, target, metric and value, as in `published`; data where the
-        table has more than one set; rows of several seeds count as one, by their mean.
+        table has more than one set; rows of several seeds count as one, by their mean. ``low``,
+        ``high`` and ``n`` of `report` stay where every row is of one seed.
     table : str
         Such as "table5".
     data : mapping, optional
@@ -93,7 +94,8 @@ def compare(results: pd.DataFrame, table: str, data: Mapping[str, str] | None = 
     -------
     DataFrame
         The paper's rows in its order that ``results`` has too: ``row`` (what tells it from the
-        others, in words), ``paper``, ``yours`` and, over seeds, ``sd`` and ``seeds``.
+        others, in words), ``paper``, ``yours``; over seeds, ``sd`` and ``seeds``; and what stays of
+        `report`.
 
     Raises
     ------
@@ -110,7 +112,11 @@ def compare(results: pd.DataFrame, table: str, data: Mapping[str, str] | None = 
         mine = mine[mine["data"].isin(data)].assign(data=lambda t: t["data"].map(data))
     elif "data" not in mine:
         mine = mine.assign(data=figures["data"].iloc[0])
-    mine = mine.groupby(keys, dropna=False)["value"].agg(yours="mean", sd="std", seeds="size").reset_index()
+    rows = mine.groupby(keys, dropna=False)
+    mine = rows["value"].agg(yours="mean", sd="std", seeds="size")
+    # The mean over seeds has no interval of its own.
+    stay = [name for name in ("low", "high", "n") if name in results and (mine["seeds"] == 1).all()]
+    mine = mine.join(rows[stay].first()).reset_index()
     both = figures.rename(columns={"value": "paper"}).merge(mine, on=keys, how="inner")
     if both.empty:
         raise ValueError(f"no row of {table} is among yours: they differ in one of {', '.join(keys)}")
@@ -134,8 +140,8 @@ def orderings(both: pd.DataFrame, metric: str = "CCC") -> pd.DataFrame:
     DataFrame
         For each target and each row but the first: ``before`` and ``after`` (rows), the change in
         ``paper`` and in ``yours``, the ``margin`` of yours (two standard errors over seeds), and
-        ``order``: "same", "reversed", "within seeds" where the margin holds zero, or "tied in the
-        paper" where it prints equal figures.
+        ``order``: "same", "reversed", "only yours" where the paper prints equal figures, or
+        "within seeds" where the margin holds zero.
     """
     parts = []
     for target, rows in both[both["metric"] == metric].groupby("target", sort=False):
@@ -147,6 +153,6 @@ def orderings(both: pd.DataFrame, metric: str = "CCC") -> pd.DataFrame:
     steps = pd.concat(parts, ignore_index=True)
     same = steps["paper"] * steps["yours"] > 0
     steps["order"] = same.map({True: "same", False: "reversed"})
+    steps.loc[steps["paper"].abs() < 0.005, "order"] = "only yours"  # the paper has two digits
     steps.loc[~(steps["yours"].abs() > steps["margin"]), "order"] = "within seeds"
-    steps.loc[steps["paper"].abs() < 0.005, "order"] = "tied in the paper"  # which has two digits
     return steps
