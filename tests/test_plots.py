@@ -154,11 +154,11 @@ def test_a_comparison_shows_both_figures_of_every_row():
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["CCC of valence", "CCC of arousal"]
     for ax, target in zip(figure.axes, ("valence", "arousal"), strict=True):
         rows = both[(both["metric"] == "CCC") & (both["target"] == target)]
-        paper = next(group for group in ax.collections if group.get_label() == "paper").get_offsets()
-        np.testing.assert_allclose(paper[:, 0], rows["paper"])
-        yours = next(bar for bar in ax.containers if bar.get_label() == "yours")
-        np.testing.assert_allclose(yours.lines[0].get_xdata().astype(float), rows["yours"])
-        spans = yours.lines[2][0].get_segments()
-        np.testing.assert_allclose([float(b[0] - a[0]) for a, b in spans], 4 * rows["sd"])
+        drawn = {group.get_label(): group for group in ax.collections}
+        for name in ("paper", "yours"):
+            np.testing.assert_allclose(drawn[name].get_offsets()[:, 0], rows[name])
+        spans = drawn["_bars"].get_segments()
+        np.testing.assert_allclose([b[0] - a[0] for a, b in spans], 4 * rows["sd"])
+        assert ax.get_xlabel() == "bars: two standard deviations over 3 seeds"
     names = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
     assert not any(a.overlaps(b) for i, a in enumerate(names) for b in names[:i])

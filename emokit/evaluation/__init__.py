@@ -15,15 +15,17 @@ from emokit.evaluation.metrics import (
     rmse,
     sagr,
 )
+from emokit.evaluation.profile import annotator_profiles
 from emokit.evaluation.protocols import by_group, cleaned
 from emokit.evaluation.published import compare, orderings, published, published_table
 from emokit.evaluation.ratings import add_model, long_ratings, read_ratings
-from emokit.evaluation.report import report
+from emokit.evaluation.report import matched, report
 
 __all__ = [
     "accuracy",
     "add_model",
     "against_humans",
+    "annotator_profiles",
     "average_agreement",
     "by_group",
     "ccc",
@@ -40,6 +42,7 @@ __all__ = [
     "leave_one_out",
     "long_ratings",
     "macro_f1",
+    "matched",
     "orderings",
     "pairwise",
     "pcc",

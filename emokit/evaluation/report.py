@@ -74,7 +74,7 @@ def report(
     """
     if n_resamples < 1 or not 0 < level < 1:
         raise ValueError(f"n_resamples is at least 1 and level between 0 and 1, got {n_resamples} and {level}")
-    true, pred = _matched(predictions, samples)
+    true, pred = _joined(predictions, samples)
     rows = []
     for target in _targets(true, pred, targets):
         labelled = true[target].notna()
@@ -94,7 +94,37 @@ def report(
     return table
 
 
-def _matched(predictions: Table, samples: Table) -> tuple[pd.DataFrame, pd.DataFrame]:
+def matched(
+    predictions: Table, samples: Table, targets: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Labels and predictions of the same faces, joined and checked as `report` does.
+
+    Parameters
+    ----------
+    predictions, samples, targets
+        As in `report`.
+
+    Returns
+    -------
+    true, pred : DataFrame
+        Indexed by id, one column per target. Faces that lack a label of one target are left out.
+
+    Raises
+    ------
+    ValueError
+        As `report`, or no face has labels of all targets.
+    """
+    true, pred = _joined(predictions, samples)
+    targets = _targets(true, pred, targets)
+    true = true.dropna(subset=targets)
+    if true.empty:
+        raise ValueError(f"no sample has labels of both {' and '.join(targets)}; set one of the targets")
+    pairs = {name: _checked(name, true[name], pred.loc[true.index, name], pred.columns) for name in targets}
+    labels, answers = ({name: pair[k] for name, pair in pairs.items()} for k in range(2))
+    return pd.DataFrame(labels, true.index), pd.DataFrame(answers, true.index)
+
+
+def _joined(predictions: Table, samples: Table) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Samples and their predictions, row by row, indexed by id."""
     true, pred = _read(samples, "samples"), _read(predictions, "predictions")
     missing = true.index.difference(pred.index, sort=False)

@@ -1,6 +1,8 @@
 """Evidence in, pictures out."""
 
+from emokit.plots.agreement import agreement_matrix, annotator_profile
 from emokit.plots.circumplex import COLOURS, circumplex
+from emokit.plots.evaluation import bland_altman, confusion, error_arrows, predicted_against_true
 from emokit.plots.explorer import Explorer
 from emokit.plots.faces import (
     answer,
@@ -16,15 +18,21 @@ from emokit.plots.labels import comparison, label_distribution, traces
 __all__ = [
     "COLOURS",
     "Explorer",
+    "agreement_matrix",
+    "annotator_profile",
     "answer",
     "augmentation_grid",
+    "bland_altman",
     "circumplex",
     "comparison",
+    "confusion",
     "draw_landmarks",
+    "error_arrows",
     "expression_bars",
     "face_grid",
     "label_distribution",
     "map_overlay",
     "photo",
+    "predicted_against_true",
     "traces",
 ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from emokit.plots.circumplex import COLOURS, FAINT, INK, circumplex
+from emokit.plots.parts import MANY, count, density
 
 
 def label_distribution(samples: pd.DataFrame, title: str = "") -> Figure:
@@ -31,12 +31,9 @@ def label_distribution(samples: pd.DataFrame, title: str = "") -> Figure:
         axes[0, 0].tick_params(length=0)
         axes[0, 0].spines[:].set_visible(False)
         axes[0, 0].set_title("Faces per expression", loc="left", fontsize=11)
-    if len(samples) > 2000:
+    if len(samples) > MANY:
         circumplex(words=True, ax=ax)
-        ax.hexbin(
-            samples["valence"], samples["arousal"], gridsize=30, extent=(-1, 1, -1, 1), bins="log", mincnt=1,
-            cmap="viridis_r", zorder=2, linewidths=0.1,
-        )  # fmt: skip
+        density(samples["valence"], samples["arousal"], ax)
     else:
         expression = samples["expression"] if has_classes else None
         circumplex(samples["valence"], samples["arousal"], expression, legend=False, ax=ax, s=22, linewidth=0.3)
@@ -69,31 +66,47 @@ def traces(recording: pd.DataFrame, dimension: str = "valence", ax: Axes | None 
 
 
 def comparison(both: pd.DataFrame, metric: str = "CCC") -> Figure:
-    """The paper's figures and yours, row by row, from `emokit.evaluation.compare`.
+    """The paper's figures and yours, row by row.
 
-    Bars of your dots are two standard deviations over seeds.
+    Parameters
+    ----------
+    both : DataFrame
+        From `emokit.evaluation.compare`. Bars of your dots are its intervals ``low`` to ``high``
+        where it has them, else two standard deviations over seeds to either side.
+    metric : str
+
+    Raises
+    ------
+    ValueError
+        The table has no such metric.
     """
     chosen = both[both["metric"] == metric]
-    targets = list(dict.fromkeys(chosen["target"]))
+    if chosen.empty:
+        raise ValueError(f"the comparison has no {metric!r}; it has {', '.join(both['metric'].unique()) or 'no row'}")
+    targets, names = (list(dict.fromkeys(chosen[column])) for column in ("target", "row"))
     figure, axes = plt.subplots(
-        1, len(targets), figsize=(4.2 * len(targets) + 2, 0.42 * chosen.groupby("target").size().max() + 1.4),
+        1, len(targets), figsize=(4.2 * len(targets) + 2, 0.42 * len(names) + 1.4),
         sharey=True, squeeze=False, layout="constrained",
     )  # fmt: skip
     for ax, target in zip(axes[0], targets, strict=True):
         rows = chosen[chosen["target"] == target]
-        place = np.arange(len(rows))
-        for row, line in zip(place, rows.itertuples(), strict=True):
-            ax.plot((line.paper, line.yours), (row, row), color=FAINT, linewidth=1, alpha=0.5, zorder=1)
+        place = [names.index(row) for row in rows["row"]]
+        ax.hlines(place, rows["paper"], rows["yours"], color=FAINT, linewidth=1, alpha=0.5, zorder=1)
         ax.scatter(rows["paper"], place, marker="D", color=INK, s=34, label="paper", zorder=3)
-        ax.errorbar(
-            rows["yours"], place, xerr=2 * rows["sd"].fillna(0), fmt="o", color="#d55e00", markersize=7,
-            elinewidth=1.5, label="yours", zorder=3,
-        )  # fmt: skip
-        ax.set_yticks(place, rows["row"])
+        if "low" in rows:
+            low, high, bars = rows["low"], rows["high"], "intervals"
+        else:
+            low, high = (rows["yours"] + side * rows["sd"] for side in (-2, 2))
+            bars = f"two standard deviations over {count(rows['seeds'], 'seed')}"
+        ax.hlines(place, low, high, color="#d55e00", linewidth=1.5, label="_bars", zorder=2)
+        ax.scatter(rows["yours"], place, color="#d55e00", s=49, label="yours", zorder=3)
+        ax.set_xlabel(f"bars: {bars}" + (f", {count(rows['n'])}" if "n" in rows else ""), loc="left", fontsize=9)
+        ax.set_yticks(range(len(names)), names)
         ax.set_title(f"{metric} of {target}" if target != "expression" else metric, loc="left", fontsize=11)
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="x", color=FAINT, alpha=0.3)
-    axes[0, 0].invert_yaxis()
+        ax.locator_params(axis="x", nbins=5)
+    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
     axes[0, -1].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
