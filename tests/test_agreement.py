@@ -406,7 +406,9 @@ def test_what_cannot_be_compared_is_said(attempt, message):
 
 def test_intervals_hold_the_true_agreement(monkeypatch):
     monkeypatch.setattr(coverage, "_LARGE", 2)
-    monkeypatch.setitem(coverage.DESIGNS, "recordings", (lambda: coverage.recordings(100, seconds=4, rate=8), "subject", 30))
+    monkeypatch.setitem(
+        coverage.DESIGNS, "recordings", (lambda: coverage.recordings(100, seconds=4, rate=8), "subject", 30)
+    )
     exact = "figure in ('pairs', 'average: mean of humans', 'average: model', 'model less: mean of humans')"
     options = {"n_resamples": 200, "progress": False}
     right = coverage.coverage("recordings", studies=40, **options).query(exact)

@@ -58,7 +58,7 @@ DESIGNS: dict[str, tuple[Callable[[], pd.DataFrame], str, int]] = {
 
 
 def coverage(
-    design: str, studies: int = 200, n_resamples: int = 1000, seed: int = 0, progress: bool = True
+    design: str, studies: int = 200, n_resamples: int = 400, seed: int = 0, progress: bool = True
 ) -> pd.DataFrame:
     """How often intervals hold the true agreement.
 
@@ -161,7 +161,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m emokit.evaluation.coverage", description=__doc__)
     parser.add_argument("--designs", nargs="+", choices=DESIGNS, default=list(DESIGNS))
     parser.add_argument("--studies", type=int, default=200)
-    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--resamples", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     for design in args.designs:
