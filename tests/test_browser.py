@@ -131,6 +131,6 @@ def test_training_pauses_and_goes_on_in_jupyterlab(lab, tmp_path):
         page.get_by_role("button", name="Go on").click()
         page.get_by_text("finished", exact=True).wait_for()
         page.wait_for_function("document.querySelector('.widget-image').naturalWidth > 600")
-        assert page.locator(".widget-image").get_attribute("src") != before
-        assert page.get_by_role("button", name="Pause").is_disabled()
+        sync_api.expect(page.locator(".widget-image")).not_to_have_attribute("src", before)
+        sync_api.expect(page.get_by_role("button", name="Pause")).to_be_disabled()
         screenshot(page, "training")

@@ -136,16 +136,14 @@ class LiveTraining(ipywidgets.VBox):
     def _train(self, train: pd.DataFrame | None, validation: pd.DataFrame | None) -> None:
         try:
             self._result = fit(self.config, train, validation, callbacks=[_Watcher(self)], progress=False)
-            self._say("finished")
-            self.bar.value = self.bar.max
+            self.bar.value, end = self.bar.max, "finished"
         except _Stopped as error:
-            self._result = error
-            self._say("stopped")
+            self._result, end = error, "stopped"
         except Exception as error:  # shown here and raised by `result`
-            self._result = error
-            self._say(f"{type(error).__name__}: {error}")
+            self._result, end = error, f"{type(error).__name__}: {error}"
         self.button.disabled = True
         self._draw()
+        self._say(end)
 
     def _say(self, text: str) -> None:
         self.message.value = text
