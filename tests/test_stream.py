@@ -31,7 +31,9 @@ def tiny(seed=0):
 
 def assert_same(found, expected):
     assert found["id"].tolist() == expected["id"].astype(str).tolist()
-    np.testing.assert_allclose(landmarks_of(found), landmarks_of(expected), atol=1e-2)  # batches of another size round differently
+    np.testing.assert_allclose(
+        landmarks_of(found), landmarks_of(expected), atol=1e-2
+    )  # batches of another size round differently
     columns = expected.columns.drop("landmarks")
     assert found.columns.drop("landmarks").tolist() == columns.tolist()
     pd.testing.assert_frame_equal(found[columns], expected[columns], check_dtype=False, rtol=0, atol=1e-5)

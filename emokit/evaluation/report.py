@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from emokit.data.tables import Table, read_table
-from emokit.evaluation.metrics import Moments, accuracy, ccc, pcc, rmse, sagr
+from emokit.evaluation.intervals import bootstrap, cluster_sums
+from emokit.evaluation.metrics import Moments
 from emokit.models import EXPRESSIONS
 
-_REGRESSION = {"RMSE": rmse, "SAGR": sagr, "PCC": pcc, "CCC": ccc}
-TARGETS = {"expression": {"accuracy": accuracy}, "valence": _REGRESSION, "arousal": _REGRESSION}
+_REGRESSION = ("RMSE", "SAGR", "PCC", "CCC")
+TARGETS = {"expression": ("accuracy",), "valence": _REGRESSION, "arousal": _REGRESSION}
 
-_MAX_COUNTS = 2**20  # resamples are counted in chunks of this many numbers, whatever the table's length
 _ROUNDING = 1e-12  # a variance below it, of numbers in [-1, 1], is a constant's
 
 
@@ -39,9 +39,8 @@ def report(
     other faces do not count. Faces without a label of a target are left out of its figures.
 
     Frames of one person are not independent, so persons are resampled, with all their faces,
-    where samples have a column ``subject``; otherwise faces are. Intervals are percentiles of the
-    resamples, widened for few persons (Hesterberg 2015, the expanded percentile interval). They
-    tell how far other persons would move the figure, not how far another training would.
+    where samples have a column ``subject``; otherwise faces are (`emokit.evaluation.intervals`).
+    Intervals tell how far other persons would move the figure, not how far another training would.
 
     Parameters
     ----------
@@ -62,8 +61,7 @@ def report(
     DataFrame
         One row per figure: ``system``, ``setting``, ``data`` if given, ``target``, ``metric``
         and ``value``, as in `published`; ``low`` and ``high``, NaN with a single person;
-        ``n`` (faces) and ``clusters`` (persons, or faces where there is no subject). Resamples
-        in which a figure is undefined are left out of its interval.
+        ``n`` (faces) and ``clusters`` (persons, or faces where there is no subject).
 
     Raises
     ------
@@ -72,21 +70,20 @@ def report(
         missing; a label lies outside [-1, 1]; samples show an expression that the network cannot
         name (5-class predictions of 8-class samples). The message names column and id.
     """
-    if n_resamples < 1 or not 0 < level < 1:
-        raise ValueError(f"n_resamples is at least 1 and level between 0 and 1, got {n_resamples} and {level}")
+    if n_resamples < 2 or not 0 < level < 1:
+        raise ValueError(f"n_resamples is at least 2 and level between 0 and 1, got {n_resamples} and {level}")
     true, pred = _joined(predictions, samples)
     rows = []
     for target in _targets(true, pred, targets):
         labelled = true[target].notna()
         labels, answers = _checked(target, true.loc[labelled, target], pred.loc[labelled, target], pred.columns)
         clusters = _clusters(true[labelled])
-        means = _resampled_means(_terms(target, labels, answers), clusters, n_resamples, seed)
-        drawn = _figures(target, means)
-        n_clusters = int(clusters.max()) + 1
-        for metric, function in TARGETS[target].items():
-            low, high = _interval(drawn[metric], n_clusters, level)
-            value = function(labels, answers)
-            rows.append((target, metric, value, low, high, len(labels), n_clusters))
+        metrics = list(TARGETS[target])
+        sums = cluster_sums(_terms(target, labels, answers), clusters)
+        options = {"n_resamples": n_resamples, "level": level, "seed": seed}
+        values, low, high = bootstrap(sums, partial(_figures, target), metrics, len(sums), **options)
+        for row in zip(metrics, values, low, high, strict=True):
+            rows.append((target, *row, len(labels), len(sums)))
     table = pd.DataFrame(rows, columns=["target", "metric", "value", "low", "high", "n", "clusters"])
     about = {"system": system, "setting": setting} | ({} if data is None else {"data": data})
     for place, (name, constant) in enumerate(about.items()):
@@ -211,52 +208,22 @@ def _clusters(true: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def _terms(target: str, true: NDArray, pred: NDArray) -> NDArray[np.float64]:
-    """What is to be averaged over faces, (n, k), to get the figures of ``target``."""
+    """What is to be summed over faces, (n, k), to get the figures of ``target``."""
     if target == "expression":
-        return (true == pred).astype(np.float64)[:, None]
-    return np.column_stack((true, pred, true**2, pred**2, (true - pred) ** 2, np.sign(true) == np.sign(pred)))
+        return np.column_stack((np.ones(len(true)), true == pred))
+    agree = np.sign(true) == np.sign(pred)
+    return np.column_stack((np.ones(len(true)), true, pred, true**2, pred**2, (true - pred) ** 2, agree))
 
 
-def _figures(target: str, means: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Figures of many resamples, from the mean terms (resamples, k)."""
+def _figures(target: str, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The metrics of ``target``, (..., m), from sums of terms (..., k)."""
+    means = sums[..., 1:] / sums[..., :1]
     if target == "expression":
-        return {"accuracy": means[:, 0]}
-    true, pred, true2, pred2, error2, agree = means.T
+        return means
+    true, pred, true2, pred2, error2, agree = np.moveaxis(means, -1, 0)
     var_true, var_pred = (np.where(var > _ROUNDING, var, 0) for var in (true2 - true**2, pred2 - pred**2))
     moments = Moments(true, pred, var_true, var_pred, (true2 + pred2 - error2) / 2 - true * pred)
-    return {"RMSE": np.sqrt(error2), "SAGR": agree, "PCC": moments.pcc, "CCC": moments.ccc}
-
-
-def _resampled_means(
-    terms: NDArray[np.float64], clusters: NDArray[np.int64], n_resamples: int, seed: int
-) -> NDArray[np.float64]:
-    """Mean terms (resamples, k) of faces (n, k) whose ``clusters`` (n,) are drawn with replacement.
-
-    How often a cluster is drawn, times its sum: no resample is ever put together.
-    """
-    n = int(clusters.max()) + 1
-    columns = np.column_stack((np.ones(len(terms)), terms)).T
-    sums = np.stack([np.bincount(clusters, column, n) for column in columns], axis=1)
-    rng = np.random.default_rng(seed)
-    size = max(1, _MAX_COUNTS // n)
-    parts = []
-    for start in range(0, n_resamples, size):
-        rows = min(size, n_resamples - start)
-        drawn = rng.integers(n, size=(rows, n)) + n * np.arange(rows)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
-        parts.append(counts.astype(np.float64) @ sums)
-    totals = np.concatenate(parts)
-    return totals[:, 1:] / totals[:, :1]
-
-
-def _interval(drawn: NDArray[np.float64], clusters: int, level: float) -> tuple[float, float]:
-    drawn = drawn[~np.isnan(drawn)]
-    if clusters < 2 or not len(drawn):
-        return np.nan, np.nan
-    # Plain percentiles are too narrow by the divisor n - 1 and by Student's t.
-    reach = np.sqrt(clusters / (clusters - 1)) * stats.t.isf((1 - level) / 2, clusters - 1)
-    low, high = np.quantile(drawn, stats.norm.cdf([-reach, reach]))
-    return float(low), float(high)
+    return np.stack((np.sqrt(error2), agree, moments.pcc, moments.ccc), axis=-1)
 
 
 def _some(ids: pd.Index) -> str:
