@@ -44,7 +44,7 @@ def test_rows_share_networks_and_the_student_has_a_teacher(run):
     runs = sorted(path.parent.name for path in config.out.glob("*/result.json"))
     assert len(runs) == 2 * len(rows) and not list(config.out.glob("*/teacher"))
     student = configure(config, network="resnet18", modality="O+R+C+D")
-    assert student.teacher == str(configure(config, network="resnet18", modality="O+R+C").out / "model.pth")
+    assert student.teacher == str(configure(config, network="resnet18", modality="O+R+C").out / "model.safetensors")
     written = {path: path.stat().st_mtime_ns for path in config.out.glob("*/model.*")}
     pd.testing.assert_frame_equal(ablation(config, (0, 1), rows), table)
     assert written == {path: path.stat().st_mtime_ns for path in written}

@@ -47,7 +47,7 @@ def test_rows_of_table_5_are_one_line(faces, tmp_path, monkeypatch, network, mod
     if network == "emofan":
         assert load_emofan(tmp_path / "run" / "model.safetensors").attention == ("A" in modality)
     else:
-        assert load_resnet18(tmp_path / "run" / "model.pth").expressions[0] == "neutral"
+        assert load_resnet18(tmp_path / "run" / "model.safetensors").expressions[0] == "neutral"
 
 
 def test_stage_two_freezes_fan(faces, tmp_path):

@@ -6,7 +6,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from emokit.models import EmoFAN, ResNet18, WeightsError, load_emofan, load_resnet18, save_emofan, weights
+from emokit.models import (
+    EmoFAN,
+    ResNet18,
+    WeightsError,
+    load_emofan,
+    load_resnet18,
+    save_emofan,
+    save_resnet18,
+    weights,
+)
 
 SMALL = {"width": 16, "depth": 3, "input_size": 64}
 
@@ -192,6 +201,11 @@ def test_resnet_weights_go_round_and_others_are_named(tmp_path):
     torch.save(model.state_dict(), path)
     images = torch.rand(2, 3, 64, 64)
     torch.testing.assert_close(load_resnet18(path)(images)[1:], model(images)[1:])
+    model.input_size = 96
+    save_resnet18(model, path.with_suffix(".safetensors"))
+    again = load_resnet18(path.with_suffix(".safetensors"))
+    assert again.config == {"n_expressions": 5, "width": 16, "input_size": 96}
+    torch.testing.assert_close(again(images)[1:], model(images)[1:])
     torch.save({k: v for k, v in model.state_dict().items() if "layer4" not in k}, path)
     with pytest.raises(WeightsError, match=r"model.pth does not fit ResNet18: 30 tensors missing \(layer4"):
         load_resnet18(path)

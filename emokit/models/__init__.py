@@ -3,7 +3,7 @@
 from emokit.models.emofan import EXPRESSIONS, AffectOutput, EmoFAN, attention_map
 from emokit.models.fan import FAN, landmarks_from_heatmaps
 from emokit.models.resnet import ResNet18
-from emokit.models.weights import WeightsError, load_emofan, load_resnet18, save_emofan
+from emokit.models.weights import WeightsError, load_emofan, load_resnet18, save_emofan, save_resnet18
 
 __all__ = [
     "EXPRESSIONS",
@@ -17,4 +17,5 @@ __all__ = [
     "load_emofan",
     "load_resnet18",
     "save_emofan",
+    "save_resnet18",
 ]

@@ -41,13 +41,15 @@ class ResNet18(nn.Module):
         Discrete classes, in the order of ``EXPRESSIONS``.
     width : int
         Channels of the first stage (64 in the original).
+    input_size : int
+        Side of the crops that the network is meant for, in pixels (256 in the paper).
     """
 
-    def __init__(self, n_expressions: int = 8, width: int = 64) -> None:
+    def __init__(self, n_expressions: int = 8, width: int = 64, input_size: int = 256) -> None:
         super().__init__()
         if n_expressions not in EXPRESSIONS:
             raise ValueError(f"n_expressions must be 5 or 8, got {n_expressions}")
-        self.n_expressions = n_expressions
+        self.n_expressions, self.width, self.input_size = n_expressions, width, input_size
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         channels = width
@@ -62,6 +64,11 @@ class ResNet18(nn.Module):
     def expressions(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the logits."""
         return EXPRESSIONS[self.n_expressions]
+
+    @property
+    def config(self) -> dict:
+        """Arguments that make this network again."""
+        return {name: getattr(self, name) for name in ("n_expressions", "width", "input_size")}
 
     def forward(self, images: Tensor) -> AffectOutput:
         """Affect of ``images`` (N, 3, H, W), RGB in [0, 1]; ``heatmaps`` is None."""

@@ -1,4 +1,4 @@
-"""Where EmoFAN's weights come from: the kit's demo, the paper's release, or a file of yours.
+"""Where weights come from: the kit's demo, the paper's release, or a file of yours.
 
 Nothing read here can run code: safetensors files hold no code, and PyTorch files are opened
 with ``weights_only=True``.
@@ -105,26 +105,39 @@ def load_emofan(
     return model.eval().to(device)
 
 
-def load_resnet18(path: str | os.PathLike) -> ResNet18:
-    """ResNet-18 in eval mode, from a state dict that a training run has saved.
+def load_resnet18(name_or_path: str | os.PathLike = "demo", *, device: str | torch.device = "cpu") -> ResNet18:
+    """ResNet-18, the paper's baseline, in eval mode, with weights.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        ``"demo"`` (ships with emokit), or a file: safetensors written by `save_resnet18`, or a
+        state dict.
+    device : str or torch.device
 
     Raises
     ------
     WeightsError
         No such file, or not the weights of a `ResNet18`; the message names it.
     """
-    path = Path(path).expanduser()
+    if str(name_or_path) == "demo":
+        warnings.warn(DEMO_WARNING, stacklevel=2)
+        path = Path(str(files("emokit") / "weights" / "demo_resnet18.safetensors"))
+    else:
+        path = Path(name_or_path).expanduser()
     if not path.is_file():
-        raise WeightsError(f"no weights at {path}; give the model.pth of a finished run")
-    state, _ = _read(path)
+        raise WeightsError(f"no weights at {path}; give 'demo', or the model.safetensors of a finished run")
+    state, config = _read(path)
     try:
         scores, channels = state["fc.weight"].shape
-        model = ResNet18(scores - 2, channels // 8)
-    except (KeyError, ValueError) as error:
-        raise WeightsError(f"{path} is not a ResNet-18 of emokit ({error}); give the model.pth of a run") from error
+        model = ResNet18(**(config or {"n_expressions": scores - 2, "width": channels // 8}))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is not a ResNet-18 of emokit ({error}); give the model.safetensors of a run"
+        ) from error
     _check(model, state, path)
     model.load_state_dict(state)
-    return model.eval()
+    return model.eval().to(device)
 
 
 def save_emofan(model: EmoFAN, path: str | os.PathLike, *, half: bool = False) -> None:
@@ -138,15 +151,12 @@ def save_emofan(model: EmoFAN, path: str | os.PathLike, *, half: bool = False) -
     half : bool
         Store half-precision numbers: half the file, outputs equal to about three digits.
     """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"{path} does not end in .safetensors; rename it")
-    state = {
-        k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu() for k, v in model.state_dict().items()
-    }
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(state, beside, metadata={"config": json.dumps(model.config)})
-    beside.replace(path)
+    _write(model, Path(path), half)
+
+
+def save_resnet18(model: ResNet18, path: str | os.PathLike, *, half: bool = False) -> None:
+    """Write ``model`` and its configuration as safetensors, for `load_resnet18`; see `save_emofan`."""
+    _write(model, Path(path), half)
 
 
 def download(url: str, sha256: str, folder: str | os.PathLike | None = None) -> Path:
@@ -176,6 +186,17 @@ def download(url: str, sha256: str, folder: str | os.PathLike | None = None) -> 
         ) from error
 
 
+def _write(model: EmoFAN | ResNet18, path: Path, half: bool) -> None:
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path} does not end in .safetensors; rename it")
+    state = {
+        k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu() for k, v in model.state_dict().items()
+    }
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(state, beside, metadata={"config": json.dumps(model.config)})
+    beside.replace(path)
+
+
 def _published(name: str, accepted: bool, cache: str | os.PathLike | None, base_url: str) -> Path:
     """The paper's weights, once their licence is accepted; it is shown every time."""
     file, sha256 = PUBLISHED[name]
@@ -192,7 +213,7 @@ def _published(name: str, accepted: bool, cache: str | os.PathLike | None, base_
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict | None]:
     """State dict and, where the file carries it, the configuration."""
-    mend = "give a .safetensors file from save_emofan or a PyTorch state dict (.pth)"
+    mend = "give a .safetensors file that emokit saved or a PyTorch state dict (.pth)"
     if path.suffix == ".safetensors":
         try:
             with safe_open(path, framework="pt") as file:

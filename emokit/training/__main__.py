@@ -5,7 +5,7 @@ import json
 
 import yaml
 
-from emokit.models import load_emofan
+from emokit.models import load_emofan, load_resnet18
 from emokit.training.ablation import ablation
 from emokit.training.config import RECIPES, read_config
 from emokit.training.folds import cross_validate
@@ -20,7 +20,7 @@ def main() -> None:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--ablation", action="store_true", help="train every row of Tables 5 and 6")
     kind.add_argument("--folds", type=int, metavar="K", help="K-fold cross-validation by person (5 in the paper)")
-    kind.add_argument("--evaluate", metavar="WEIGHTS", help="measure an EmoFAN on the recipe's validation faces")
+    kind.add_argument("--evaluate", metavar="WEIGHTS", help="measure a network on the recipe's validation faces")
     kind.add_argument("--speed", action="store_true", help="time an epoch against the same network trained naively")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the ablation")
     args = parser.parse_intermixed_args()
@@ -39,7 +39,8 @@ def main() -> None:
     elif args.folds:
         print(cross_validate(config, read(config.train), args.folds).round(3).to_string())
     elif args.evaluate:
-        print(json.dumps(evaluate(load_emofan(args.evaluate), read(config.validation)), indent=2))
+        load = load_resnet18 if config.network == "resnet18" else load_emofan
+        print(json.dumps(evaluate(load(args.evaluate), read(config.validation)), indent=2))
     elif args.speed:
         print(epoch_speed(config, read(config.train)).round(2).to_string())
     else:

@@ -86,7 +86,7 @@ class Config(Strict):
     workers : int
         Processes that read pictures.
     half : bool
-        Store the trained EmoFAN in half precision.
+        Store the trained network in half precision.
     """
 
     train: Data = Data()

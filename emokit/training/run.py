@@ -28,7 +28,7 @@ from emokit.inference.faces import Detector
 from emokit.inference.find import find_faces
 from emokit.inference.landmarks import recompute_landmarks
 from emokit.inference.quiet import interruptible, quiet
-from emokit.models import EXPRESSIONS, EmoFAN, ResNet18, load_emofan, load_resnet18, save_emofan
+from emokit.models import EXPRESSIONS, EmoFAN, ResNet18, load_emofan, load_resnet18, save_emofan, save_resnet18
 from emokit.training.config import Config, Data
 from emokit.training.module import AffectModule, FaceModule, LandmarkModule, Optimiser, affect_metrics
 from emokit.training.sampler import FaceSampler, balanced_weights
@@ -89,9 +89,9 @@ def fit(
     -------
     dict
         Metrics of the validation faces. ``config.out`` receives them as ``result.json``, with
-        ``predictions.parquet`` of these faces, ``model.safetensors`` or, for ResNet-18,
-        ``model.pth``, the curves of every epoch in ``stage*/metrics.csv``, and the checkpoints
-        that resuming needs. A finished run is not repeated.
+        ``predictions.parquet`` of these faces, ``model.safetensors``, the curves of every epoch
+        in ``stage*/metrics.csv``, and the checkpoints that resuming needs. A finished run is not
+        repeated.
 
     Raises
     ------
@@ -121,10 +121,8 @@ def fit(
     if not config.has("C"):
         result.pop("accuracy", None)
     if stage.global_rank == 0:
-        if config.network == "resnet18":
-            torch.save(model.state_dict(), weights_file(config))
-        else:
-            save_emofan(model, weights_file(config), half=config.half)
+        save = save_resnet18 if config.network == "resnet18" else save_emofan
+        save(model, weights_file(config), half=config.half)
         write_table(_predictions(stage, validation), config.out / "predictions.parquet")
         (config.out / "result.json").write_text(json.dumps(result, indent=2))
     return result
@@ -191,7 +189,7 @@ def measure(samples: pd.DataFrame, predictions: pd.DataFrame, truth: str = "") -
 def build(config: Config) -> nn.Module:
     """The untrained network of ``config``, or the one in ``config.weights``."""
     if config.network == "resnet18":
-        model = ResNet18(config.n_expressions, config.width)
+        model = ResNet18(config.n_expressions, config.width, config.input_size)
         if config.weights:
             state = torch.load(config.weights, map_location="cpu", weights_only=True)
             # ImageNet's last layer has a thousand classes: everything before it is kept.
@@ -214,7 +212,7 @@ def build(config: Config) -> nn.Module:
 
 def weights_file(config: Config) -> Path:
     """Where a finished run has its trained network, for `load_emofan` or `load_resnet18`."""
-    return config.out / ("model.pth" if config.network == "resnet18" else "model.safetensors")
+    return config.out / "model.safetensors"
 
 
 def evaluate(model: nn.Module, samples: pd.DataFrame, batch_size: int = 32) -> dict[str, float]:
