@@ -10,6 +10,8 @@ from emokit.inference.faces import (
     WholeImage,
     YuNetDetector,
 )
+from emokit.inference.find import find_faces
+from emokit.inference.landmarks import recompute_landmarks
 from emokit.inference.predict import predict
 
 __all__ = [
@@ -19,8 +21,10 @@ __all__ = [
     "Faces",
     "WholeImage",
     "YuNetDetector",
+    "find_faces",
     "predict",
     "predict_table",
+    "recompute_landmarks",
 ]
 
 
