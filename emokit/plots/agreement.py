@@ -111,6 +111,7 @@ def annotator_profile(profiles: pd.DataFrame, model: str | None = None) -> Figur
             place = np.arange(len(names)) + shift
             ax.hlines(place, rows["low"], rows["high"], color=_TARGETS[target], linewidth=1.5)
             ax.scatter(rows["value"], place, color=_TARGETS[target], s=25, label=target, zorder=3)
+        _look_at_most(ax, profiles[profiles["metric"] == metric])
         if profiles.loc[profiles["metric"] == metric, "value"].isna().all():
             ax.annotate("needs two other humans", (0.5, 0.5), xycoords="axes fraction", ha="center", fontsize=9)
             ax.set_xticks(())
@@ -131,6 +132,14 @@ def annotator_profile(profiles: pd.DataFrame, model: str | None = None) -> Figur
     title = f"How {len(names)} annotators rate{what}: {count(profiles['n'], 'item')} each"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, color=INK)
     return figure
+
+
+def _look_at_most(ax: Axes, rows: pd.DataFrame) -> None:
+    """An interval so wide that it says nothing runs out of the picture instead of squeezing the others."""
+    reach = 3 * (rows["high"] - rows["low"]).median() / 2
+    if np.isfinite(reach):
+        low, high = ax.get_xlim()
+        ax.set_xlim(max(low, rows["value"].min() - reach), min(high, rows["value"].max() + reach))
 
 
 def _last(names: list[str], model: str | None) -> list[str]:
