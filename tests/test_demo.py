@@ -7,7 +7,7 @@ import pytest
 
 import emokit
 from emokit.data import rendered_faces
-from emokit.models import load_emofan
+from emokit.models import load_emofan, load_resnet18
 from emokit.training.run import evaluate
 
 
@@ -22,6 +22,14 @@ def test_the_demo_weights_keep_their_promise(demo, faces):
     assert result["ccc_arousal"] >= 0.85
     assert result["accuracy"] >= 0.80
     assert result["landmark_error"] <= 0.04
+
+
+def test_the_baseline_is_no_straw_man(faces):
+    with pytest.warns(UserWarning, match="only rendered faces"):
+        baseline = load_resnet18()
+    assert baseline.input_size == 128
+    result = evaluate(baseline, faces)
+    assert result["ccc_valence"] >= 0.90 and result["ccc_arousal"] >= 0.85 and result["accuracy"] >= 0.80
 
 
 def test_the_measure_can_fail(demo, faces):
