@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from emokit.data.affectnet import write_affectnet
 from emokit.data.rendered import SAMPLE, rendered_faces
 from emokit.data.rendered_clips import rendered_clip, simulated_traces
 from emokit.data.sewa import write_sewa
+from emokit.data.tables import BOX, write_table
 from emokit.inference import predict
 from emokit.models import EXPRESSIONS, load_emofan
 from emokit.plots import answer, face_grid
@@ -58,12 +60,34 @@ def sewa() -> None:
         write_sewa(name, images, ratings, HERE / "sewa")
 
 
+def clip() -> None:
+    """Eight seconds of a video call: the left person is there throughout, the right one comes and goes."""
+    rate, size, there = 20, 160, {0: range(160), 1: range(40, 130)}
+    people = [dict(enumerate(rendered_clip(SEED + 3, subject, 0, 160, size, hold=20))) for subject in (0, 4)]
+    rows = []
+    with av.open(str(HERE / "clip" / "call.mp4"), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = 2 * size, size, "yuv420p"
+        for frame in range(160):
+            picture = np.full((size, 2 * size, 3), 40, dtype=np.uint8)
+            for person, frames in there.items():
+                if frame in frames:
+                    picture[:, person * size : (person + 1) * size], row = people[person][frame]
+                    about = {"id": f"call/{frame:06}_{person}", "frame": frame, "time": frame / rate, "person": person}
+                    box = np.array([row[side] for side in BOX]) + np.array([1, 0, 1, 0]) * person * size
+                    rows.append(about | dict(zip(BOX, box, strict=True)) | {k: row[k] for k in ("valence", "arousal")})
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        container.mux(stream.encode())
+    write_table(pd.DataFrame(rows).round(4), HERE / "clip" / "truth.csv")
+
+
 def main() -> None:
     samples = rendered_faces(**SAMPLE, folder=HERE / "rendered")
     sheet(samples)
     affectnet(samples)
     afew_va()
     sewa()
+    clip()
     model = load_emofan("demo")
     answer(astronaut(), predict(astronaut(), model), model).savefig(HERE / "answer.jpg", dpi=80)
 

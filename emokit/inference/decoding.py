@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,9 +56,9 @@ def read_frames(
     if isinstance(video, int):
         yield from _camera_frames(video)
         return
+    found = False
     with opened(video) as (container, stream):
-        number, found = 0, False
-        for when, item in _decoded(container, stream, number):
+        for number, (when, item) in enumerate(_decoded(container, stream)):
             if isinstance(item, str):
                 if on_error == "raise":
                     raise VideoError(
@@ -65,11 +66,10 @@ def read_frames(
                     )
                 if broken is not None and number >= first:
                     broken.append({"frame": number, "time": when, "problem": item})
-            else:
-                found = True
-                if number >= first:
-                    yield Frame(number, when, _upright(item, stream))
-            number += 1
+                continue
+            found = True
+            if number >= first:
+                yield Frame(number, when, _upright(item, stream))
     if not found:
         raise VideoError(f"{video} holds no frame that can be decoded; replace it")
 
@@ -81,8 +81,7 @@ def frame_count(video: Video) -> int | None:
     with opened(video) as (container, stream):
         if stream.frames:
             return stream.frames
-        seconds = (container.duration or 0) / av.time_base
-        return round(seconds * stream.average_rate) or None if stream.average_rate else None
+        return round(_seconds(container, stream) * (stream.average_rate or 0)) or None
 
 
 @contextmanager
@@ -112,31 +111,56 @@ def _others(container: av.container.InputContainer) -> str:
 
 
 def _decoded(
-    container: av.container.InputContainer, stream: av.VideoStream, number: int
+    container: av.container.InputContainer, stream: av.VideoStream
 ) -> Iterator[tuple[float, av.VideoFrame | str]]:
-    """Time, and frame or what is wrong with it, in the order shown."""
+    """Time (s), and the frame or what is wrong with it, in the order shown."""
     start = (container.start_time or 0) / av.time_base
-    rate = float(stream.average_rate or 25)
+    step = 1 / float(stream.average_rate or 25)
+    # Decoders complain of a frame before they give those that are shown before it.
+    waiting: list[tuple[float, str]] = []
+    last = -step
+    for item in _packets(container, stream):
+        if isinstance(item, tuple):
+            when, problem = item
+            waiting.append((last + step if when is None else float(when) - start, problem))
+            waiting.sort()
+            continue
+        # Raw streams have no times; their frames are evenly spaced.
+        last = last + step if item.time is None else round(item.time - start, 6)
+        while waiting and waiting[0][0] < last:
+            yield waiting.pop(0)
+        yield last, "the decoder had to guess parts of it" if item.is_corrupt else item
+    yield from waiting
+    missing = _seconds(container, stream) - last - step
+    if missing > 1:
+        yield last + step, f"pictures end here, {missing:.1f} s before the file does: is it whole?"
+
+
+def _packets(
+    container: av.container.InputContainer, stream: av.VideoStream
+) -> Iterator[av.VideoFrame | tuple[Fraction | None, str]]:
+    """Frames, and times of those that cannot be decoded with what is wrong, as the decoder gives them."""
     packets = container.demux(stream)
-    last = -1 / rate
     while True:
         try:
-            packet = next(packets)
-        except StopIteration:
-            return
+            packet = next(packets, None)
         except av.FFmpegError as error:
-            yield last + 1 / rate, f"the file is damaged from here on ({error.strerror})"
+            yield None, f"the file is damaged from here on ({error.strerror})"
+            return
+        if packet is None:
             return
         try:
-            frames = packet.decode()
+            yield from packet.decode()
         except av.FFmpegError as error:
-            when = packet.pts * packet.time_base - start if packet.pts is not None else last + 1 / rate
-            yield float(when), f"cannot be decoded ({error.strerror})"
-            continue
-        for frame in frames:
-            # Raw streams have no times; their frames are evenly spaced.
-            last = round(frame.time - start, 6) if frame.time is not None else last + 1 / rate
-            yield last, "the decoder had to guess parts of it" if frame.is_corrupt else frame
+            when = None if packet.pts is None else packet.pts * packet.time_base
+            yield when, f"cannot be decoded ({error.strerror})"
+
+
+def _seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    """Length of the video as the file has it, 0 where it does not say."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base
 
 
 def _upright(frame: av.VideoFrame, stream: av.VideoStream) -> NDArray[np.uint8]:

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ from tqdm.auto import tqdm
 
 from emokit.data.crops import crop_face, tight_box
 from emokit.data.tables import BOX, landmarks_of, write_table
-from emokit.inference.decoding import Frame, Video, VideoError, frame_count, read_frames
+from emokit.inference.decoding import Frame, Video, frame_count, read_frames
 from emokit.inference.faces import CascadeDetector, Detector, Faces, described
 from emokit.inference.landmarks import network_fingerprint
 from emokit.inference.parts import Parts

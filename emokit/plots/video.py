@@ -1,0 +1,129 @@
+"""Affect over time: traces, and the way that a face goes on the circumplex."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from emokit.plots.circumplex import COLOURS, FAINT, INK, circumplex
+
+AFFECT = {"valence": "#0072b2", "arousal": "#d55e00"}
+
+
+def affect_traces(
+    predictions: pd.DataFrame, smoothed: pd.DataFrame | None = None, truth: pd.DataFrame | None = None
+) -> Figure:
+    """Valence and arousal of every person over time, above a band of the expressions.
+
+    Lines end where frames are missing.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        From `predict_video`.
+    smoothed : DataFrame, optional
+        From `smooth`: drawn over ``predictions``, which turn pale; the band is then its.
+    truth : DataFrame, optional
+        With ``frame``, ``time``, ``person``, ``valence`` and ``arousal``; dashed.
+
+    Raises
+    ------
+    ValueError
+        ``predictions`` has no row.
+    """
+    persons = sorted(predictions["person"].unique())
+    if not persons:
+        raise ValueError("nobody is seen in these predictions, so there is no trace")
+    band = predictions if smoothed is None else smoothed
+    figure, axes = plt.subplots(
+        3 * len(persons), 1, figsize=(10, 3.6 * len(persons)), sharex=True, squeeze=False, layout="constrained",
+        gridspec_kw={"height_ratios": [1, 1, 0.16] * len(persons)},
+    )  # fmt: skip
+    for number, person in enumerate(persons):
+        *lines, ribbon = axes[3 * number : 3 * number + 3, 0]
+        for ax, (dimension, colour) in zip(lines, AFFECT.items(), strict=True):
+            looks = [
+                (predictions, "per frame", {"color": colour, "linewidth": 1, "alpha": 1 if smoothed is None else 0.45}),
+                (smoothed, "smoothed", {"color": colour, "linewidth": 2}),
+                (truth, "truth", {"color": INK, "linewidth": 1.2, "linestyle": (0, (4, 2))}),
+            ]
+            for table, label, look in looks:
+                if table is not None:
+                    ax.plot(*_line(table[table["person"] == person], dimension), label=label, **look)
+            ax.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
+            ax.set(ylim=(-1.02, 1.02), yticks=(-1, 0, 1), ylabel=dimension)
+            ax.spines[["top", "right", "bottom"]].set_visible(False)
+            ax.tick_params(axis="x", length=0)
+        beside = {"frameon": False, "loc": "upper left", "bbox_to_anchor": (1, 1.05), "fontsize": 9}
+        if smoothed is not None or truth is not None:
+            lines[0].legend(**beside)
+        if len(persons) > 1:
+            lines[0].set_title(f"Person {person}", loc="left", fontsize=11, color=INK, pad=12)
+        colours = _band(band[band["person"] == person], ribbon)
+        lines[1].legend(handles=colours, handlelength=1, labelspacing=0.25, **beside)
+    axes[-1, 0].set_xlabel("time (s)")
+    figure.align_ylabels()
+    return figure
+
+
+def trajectory(predictions: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """One person's way on the circumplex, from dark to light; a ring where it begins, a dot where it ends.
+
+    Raises
+    ------
+    ValueError
+        ``predictions`` has no row, or more than one person.
+    """
+    persons = predictions["person"].unique()
+    if len(persons) != 1:
+        raise ValueError(
+            f"a trajectory is one person's, got {len(persons)} persons; choose one: "
+            "predictions[predictions['person'] == 0]"
+        )
+    ax = circumplex(words=True, ax=ax)
+    frames = predictions.sort_values("frame")
+    points, time = frames[["valence", "arousal"]].to_numpy(float), frames["time"].to_numpy(float)
+    joined = np.diff(frames["frame"]) == 1
+    way = LineCollection(np.stack((points[:-1], points[1:]), axis=1)[joined], cmap="viridis", linewidth=1.8, zorder=2)
+    way.set(array=time[:-1][joined], clim=(time[0], time[-1]), capstyle="round")
+    ax.add_collection(way)
+    for point, fill in ((points[0], "white"), (points[-1], INK)):
+        ax.scatter(*point, s=50, facecolor=fill, edgecolor=INK, linewidth=1.5, zorder=3)
+    key = ax.figure.colorbar(way, ax=ax, shrink=0.5, aspect=18, pad=0.02)
+    key.outline.set_visible(False)
+    key.set_label("time (s)", color=INK)
+    return ax
+
+
+def _band(predictions: pd.DataFrame, ax: Axes) -> list[PolyCollection]:
+    """One person's portrayed expression over time, as a band of colours."""
+    frames = predictions.sort_values("frame")
+    time, names = frames["time"].to_numpy(float), frames["expression"].to_numpy(object)
+    spans = np.column_stack((time, (_ends(frames) - time) * 1.02))  # a little too long, to close hairlines
+    ax.set(ylim=(0, 1), yticks=())
+    ax.spines[:].set_visible(False)
+    return [
+        ax.broken_barh(spans[names == name], (0, 1), color=COLOURS[name], linewidth=0, label=name)
+        for name in COLOURS
+        if name in set(names)
+    ]
+
+
+def _line(person: pd.DataFrame, dimension: str) -> tuple[NDArray, NDArray]:
+    """Time and values, NaN where frames are missing."""
+    person = person.sort_values("frame")
+    breaks = np.flatnonzero(np.diff(person["frame"]) > 1) + 1
+    return tuple(np.insert(person[column].to_numpy(float), breaks, np.nan) for column in ("time", dimension))
+
+
+def _ends(frames: pd.DataFrame) -> NDArray[np.float64]:
+    """When each of one person's frames gives way to the next, or would have."""
+    time = frames["time"].to_numpy(float)
+    steps, joined = np.diff(time), np.diff(frames["frame"]) == 1
+    usual = np.median(steps[joined]) if joined.any() else 1 / 25
+    return time + np.append(np.where(joined, steps, usual), usual)
