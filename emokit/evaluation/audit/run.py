@@ -1,0 +1,266 @@
+"""How well predictions serve each group, and how sure one can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from statsmodels.stats.multitest import multipletests
+
+from emokit.data.tables import Table
+from emokit.evaluation.audit.differences import TESTED, in_one_group, permutation_p
+from emokit.evaluation.audit.figures import MOST_CLUSTERS, Drawn, Faces
+from emokit.evaluation.audit.groups import partitions
+from emokit.evaluation.report import _checked, _clusters, _joined, _targets
+
+# Smaller differences, in either direction, are not what one would act on.
+WORTH = {"CCC": 0.1, "signed error": 0.05, "accuracy": 0.05}
+CORRECTIONS = {"holm": "Holm", "fdr_bh": "Benjamini–Hochberg"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an audit was made."""
+
+    groups: tuple[str, ...]
+    intersections: int
+    min_size: int
+    alpha: float
+    correction: str
+    worth: dict[str, float]
+    power: float
+    n_resamples: int
+    n_permutations: int
+    level: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What `audit` found.
+
+    Attributes
+    ----------
+    settings : Settings
+    groups : DataFrame
+        A row per group, target and metric: ``columns``, ``group``, ``target``, ``metric``; ``n``
+        (faces), ``subjects``, ``effective`` (Kish's number: fewer where few persons have most
+        faces); ``value``, ``low``, ``high``; ``difference`` to the rest, that is to all faces of
+        another group of the same columns, with ``difference_low`` and ``difference_high``;
+        ``best`` (the group that is served best) and the difference ``to_best``, with
+        ``to_best_low`` and ``to_best_high``.
+    findings : DataFrame
+        What was tested, ranked: strongest verdict first, then by size in units of what is worth
+        acting on. ``difference``, ``low``, ``high``; ``size``; ``p``, ``p_adjusted``, ``test``;
+        ``detectable``, the true difference that this many persons reveal with the power wanted;
+        ``verdict`` (`VERDICTS`).
+    tests : int
+        Size of the family over which p-values are corrected.
+    faces : list of Faces
+        For what follows from them: `by_region`, `confusions`, `decompositions`, `causes`.
+    """
+
+    settings: Settings
+    groups: pd.DataFrame
+    findings: pd.DataFrame
+    tests: int
+    faces: list[Faces]
+
+
+VERDICTS = {
+    "differs": "the difference is not chance, and large enough to act on",
+    "differs a little": "the difference is not chance, but smaller than what is worth acting on",
+    "can't tell": "the data allow both a difference worth acting on and none",
+    "no large difference": "a difference worth acting on is excluded",
+    "too few to say": "too few persons here or in the rest",
+    "undefined": "the metric has no value: labels and predictions are constant, or there is no rest",
+}
+
+
+def audit(
+    predictions: Table,
+    samples: Table,
+    groups: Sequence[str],
+    *,
+    targets: Sequence[str] | None = None,
+    intersections: int = 2,
+    min_size: int = 20,
+    alpha: float = 0.05,
+    correction: str = "holm",
+    worth: Mapping[str, float] | None = None,
+    power: float = 0.9,
+    n_resamples: int = 2000,
+    n_permutations: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Audit:
+    """Every metric of every group and intersection, and tests of what sets groups apart.
+
+    Persons are the unit where samples have a column ``subject``, otherwise faces. One family of
+    tests holds, for every group and intersection of at least ``min_size`` persons whose rest has as
+    many: CCC and signed error of valence and of arousal, and accuracy of expressions, each against
+    the rest. Both groups of a column of two make one test. Other metrics describe.
+
+    Tests are studentised permutations of groups over persons (`emokit.evaluation.audit.differences`).
+    Where a person's faces are in several groups of a column, groups can't be shuffled over persons;
+    where there are more than 2,000 persons, they need not be: then the difference over its bootstrap
+    error is held against Student's t.
+
+    Parameters
+    ----------
+    predictions, samples : DataFrame or path
+        As in `emokit.evaluation.report`, from emokit or anyone.
+    groups : sequence of str
+        Columns of samples; `join_groups` adds them from another table. Nothing is guessed from
+        pictures. Faces whose cell is empty are in no group of that column, nor in the rest.
+    targets : sequence of {"expression", "valence", "arousal"}, optional
+        By default those that samples have labels of.
+    intersections : int
+        How many columns are crossed at most; 1 for none.
+    min_size : int
+        Persons, in effect (Kish), below which there are "too few to say".
+    alpha : float
+        Family-wise error of ``"holm"``; share of false findings for ``"fdr_bh"``.
+    correction : {"holm", "fdr_bh"}
+    worth : mapping, optional
+        Differences worth acting on: by default 0.1 CCC, 0.05 signed error, 0.05 accuracy.
+    power : float
+        With which ``detectable`` differences would be found.
+    n_resamples, n_permutations : int
+        More permutations are made if the family is so large that it takes them.
+    level : float
+        Of the intervals, each for itself.
+    seed : int
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    ValueError
+        As `emokit.evaluation.report`; a column of groups is missing, empty, or has too many values;
+        an option is out of its range.
+    """
+    worth = WORTH | dict(worth or {})
+    if not (
+        0 < alpha < 1 and 0 < power < 1 and 0 < level < 1 and min_size >= 2 and min(n_resamples, n_permutations) > 1
+    ):
+        raise ValueError(
+            "alpha, power and level lie between 0 and 1, min_size, n_resamples and n_permutations are at least 2; "
+            f"got {alpha}, {power}, {level}, {min_size}, {n_resamples} and {n_permutations}"
+        )
+    if correction not in CORRECTIONS or set(worth) > set(WORTH) or not all(x > 0 for x in worth.values()):
+        raise ValueError(
+            f"correction is one of {', '.join(CORRECTIONS)}, and worth is above 0 for {', '.join(WORTH)}; "
+            f"got {correction!r} and {worth}"
+        )
+    faces = _faces(predictions, samples, groups, targets, intersections)
+    settings = Settings(
+        tuple(groups), intersections, min_size, alpha, correction, worth, power, n_resamples, n_permutations, level, seed
+    )  # fmt: skip
+    drawn = [Drawn(some, n_resamples, seed) for some in faces]
+    table = pd.concat([_described(some, settings) for some in drawn], ignore_index=True)
+    findings, tests = _tested(drawn, settings)
+    return Audit(settings, table, findings, tests, faces)
+
+
+def _faces(
+    predictions: Table, samples: Table, groups: Sequence[str], targets: Sequence[str] | None, depth: int
+) -> list[Faces]:
+    true, pred = _joined(predictions, samples)
+    parts, persons = partitions(true, groups, depth), _clusters(true)
+    found = []
+    for target in _targets(true, pred, targets):
+        has = true[target].notna().to_numpy()
+        labels, answers = _checked(target, true.loc[has, target], pred.loc[has, target], pred.columns)
+        own = [part._replace(codes=part.codes[has]) for part in parts]
+        found.append(Faces(target, labels, answers, persons[has], int(persons.max()) + 1, own))
+    return found
+
+
+def _described(drawn: Drawn, settings: Settings) -> pd.DataFrame:
+    """The table of groups for one target."""
+    faces, metrics = drawn.faces, drawn.metrics
+    value = faces.values()
+    low, high = drawn.intervals(settings.level)
+    difference, difference_low, difference_high = drawn.differences(settings.level)
+    best = drawn.best(settings.min_size)
+    to_best, best_low, best_high = drawn.to_best(best, settings.level)
+    shape = value.shape
+    names = faces.counts["group"].to_numpy(object)
+    counts = faces.counts.drop(columns="effective_rest").loc[np.repeat(np.arange(shape[0]), shape[1])]
+    table = counts.reset_index(drop=True)
+    table.insert(2, "target", faces.target)
+    table.insert(3, "metric", metrics * shape[0])
+    columns = {
+        "value": value, "low": low, "high": high,
+        "difference": difference, "difference_low": difference_low, "difference_high": difference_high,
+        "best": np.where(best < 0, None, names[best]),
+        "to_best": to_best, "to_best_low": best_low, "to_best_high": best_high,
+    }  # fmt: skip
+    return table.assign(**{name: array.ravel() for name, array in columns.items()})
+
+
+def _tested(drawn: Sequence[Drawn], settings: Settings) -> tuple[pd.DataFrame, int]:
+    """The table of findings, and the number of tests."""
+    faces = [some.faces for some in drawn]
+    enough = np.concatenate(
+        [np.tile(some.fewer >= settings.min_size, len(TESTED[some.faces.target])) for some in drawn]
+    )
+    # In a column of two groups, the second differs from the first as the first from the second.
+    twin = np.concatenate([np.tile(some.is_twin, len(TESTED[some.target])) for some in faces])
+    most = max(int((enough & ~twin).sum()), 1)
+    n_permutations = max(settings.n_permutations, int(2 * most / settings.alpha))
+    shuffle = faces[0].n_persons <= MOST_CLUSTERS
+    one = np.all([in_one_group(some) for some in faces], axis=0) & shuffle
+    permuted = permutation_p(faces, n_permutations, settings.seed) if one.any() else {}
+    parts = []
+    for some in drawn:
+        for metric in TESTED[some.faces.target]:
+            p = np.where(one, permuted.get((some.faces.target, metric), np.nan), some.p_values(metric))
+            parts.append(_rows(some, metric, settings).assign(p=p, test=np.where(one, "permutation", "bootstrap")))
+    table = pd.concat(parts, ignore_index=True)
+    table["p"] = table["p"].where(enough)
+    family = table["p"].notna() & ~twin
+    tests = int(family.sum())
+    table["p_adjusted"] = np.nan
+    if tests:
+        adjusted = multipletests(table.loc[family, "p"], settings.alpha, settings.correction)[1]
+        table.loc[family, "p_adjusted"] = adjusted
+    twins = np.flatnonzero(twin & table["p"].notna())
+    table.loc[twins, "p_adjusted"] = table["p_adjusted"].to_numpy()[twins - 1]
+    share = settings.alpha / max(tests, 1)
+    bounds = [some.differences(1 - share)[1:] for some in drawn]
+    picked = [(some.metrics.index(m), k) for k, some in enumerate(drawn) for m in TESTED[some.faces.target]]
+    table["lowest"], table["highest"] = (np.concatenate([bounds[k][end][:, m] for m, k in picked]) for end in (0, 1))
+    table["detectable"] = np.concatenate(
+        [some.detectable(m, share, settings.power) for k, some in enumerate(drawn) for m in TESTED[some.faces.target]]
+    )
+    worth = table["metric"].map(settings.worth)
+    table["size"] = table["difference"].abs() / worth
+    table["verdict"] = _verdicts(table, ~enough, worth, settings.alpha)
+    rank = table["verdict"].map({name: k for k, name in enumerate(VERDICTS)})
+    table = table.assign(rank=rank).sort_values(["rank", "size"], ascending=[True, False], kind="stable")
+    return table.drop(columns="rank").reset_index(drop=True), tests
+
+
+def _rows(drawn: Drawn, metric: str, settings: Settings) -> pd.DataFrame:
+    k = drawn.metrics.index(metric)
+    difference, low, high = (x[:, k] for x in drawn.differences(settings.level))
+    counts = drawn.faces.counts.drop(columns="effective_rest")
+    counts.insert(2, "target", drawn.faces.target)
+    counts.insert(3, "metric", metric)
+    return counts.assign(value=drawn.value[:, k], rest=drawn.rest[:, k], difference=difference, low=low, high=high)
+
+
+def _verdicts(table: pd.DataFrame, few: NDArray[np.bool_], worth: pd.Series, alpha: float) -> NDArray:
+    found, large = table["p_adjusted"] <= alpha, table["difference"].abs() >= worth
+    excluded = (table["lowest"] > -worth) & (table["highest"] < worth)
+    cases = [few, table["p"].isna(), found & large, found, excluded]
+    return np.select(
+        cases, ["too few to say", "undefined", "differs", "differs a little", "no large difference"], "can't tell"
+    )
