@@ -54,7 +54,8 @@ def affect_traces(
             ]
             for table, label, look in looks:
                 if table is not None:
-                    ax.plot(*_line(table[table["person"] == person], dimension), label=label, **look)
+                    rows = table[table["person"] == person]
+                    ax.plot(with_breaks(rows, "time"), with_breaks(rows, dimension), label=label, **look)
             ax.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
             ax.set(ylim=(-1.02, 1.02), yticks=(-1, 0, 1), ylabel=dimension)
             ax.spines[["top", "right", "bottom"]].set_visible(False)
@@ -114,11 +115,12 @@ def _band(predictions: pd.DataFrame, ax: Axes) -> list[PolyCollection]:
     ]
 
 
-def _line(person: pd.DataFrame, dimension: str) -> tuple[NDArray, NDArray]:
-    """Time and values, NaN where frames are missing."""
+def with_breaks(person: pd.DataFrame, column: str) -> NDArray:
+    """One person's ``column`` by frames, with None or NaN where frames are missing."""
     person = person.sort_values("frame")
     breaks = np.flatnonzero(np.diff(person["frame"]) > 1) + 1
-    return tuple(np.insert(person[column].to_numpy(float), breaks, np.nan) for column in ("time", dimension))
+    values = person[column].to_numpy(object if column == "expression" else float)
+    return np.insert(values, breaks, None if column == "expression" else np.nan)
 
 
 def _ends(frames: pd.DataFrame) -> NDArray[np.float64]:
