@@ -52,10 +52,11 @@ def test_video_and_traces_follow_each_other(page):
     sync_api.expect(said).to_contain_text("2.00 s")
     assert abs(video.evaluate("v => v.currentTime") - 2) < 0.02
 
-    video.evaluate("v => { v.currentTime = 1.201 }")
+    page.locator(".emokit-player input").fill("1.2")
     sync_api.expect(said).to_contain_text("1.20 s")
     place = float(page.locator(".emokit-player .cursor").get_attribute("x1"))
     assert abs(place - (60 + 884 * 1.2 / 4)) < 2
+    assert abs(video.evaluate("v => v.currentTime") - 1.2) < 0.02
 
     plot.focus()
     page.keyboard.press("ArrowRight")
@@ -69,5 +70,9 @@ def test_video_and_traces_follow_each_other(page):
     page.keyboard.press("Shift+Enter")
     sync_api.expect(said).to_contain_text("3.00 s")
     assert abs(video.evaluate("v => v.currentTime") - 3) < 0.02
-    page.locator(".emokit-player").scroll_into_view_if_needed()
     screenshot(page, "player")
+
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("document.querySelector('.emokit-player video').ended")
+    sync_api.expect(said).to_contain_text("happy")
+    assert float(page.locator(".emokit-player .cursor").get_attribute("x1")) > 930

@@ -74,7 +74,7 @@ def annotate_video(
     total = frame_count(video) if start == 0 and stop == np.inf else None
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        frames = _write(tqdm(drawn, "annotating", total, unit=" frames", disable=not progress), beside)
+        frames = _write(tqdm(drawn, "annotating", total, unit=" frames", leave=False, disable=not progress), beside)
         if not frames:
             raise ValueError(f"{video} has no frame from {start} to {stop} s; choose another part")
         beside.replace(out)
@@ -117,7 +117,8 @@ class CircumplexPanel:
     """
 
     def __init__(self, side: int, trail: float = 1.0) -> None:
-        figure = Figure(figsize=(side / 100, side / 100), dpi=100, layout="constrained")
+        dpi = max(100, side / 4.8)
+        figure = Figure(figsize=(side / dpi, side / dpi), dpi=dpi, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         self._axes = circumplex(words=True, ax=figure.subplots())
         canvas.draw()

@@ -1,9 +1,9 @@
 // The video and the traces of one person share a cursor. Times are those of the source video;
 // the annotated one begins at `start`.
 
-const LEFT = 60, RIGHT = 944, WIDTH = 960, HEIGHT = 268;
-const PANELS = { valence: [10, 105], arousal: [120, 215] };
-const BAND = [222, 240];
+const LEFT = 60, RIGHT = 944, WIDTH = 960, HEIGHT = 270;
+const PANELS = { valence: [10, 98], arousal: [126, 214] };
+const BAND = [226, 242];
 
 function svg(name, attributes, parent) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -58,14 +58,17 @@ function render({ model, el }) {
   const root = html("div", "emokit-player", el);
   const video = html("video", "", root);
   const address = URL.createObjectURL(new Blob([model.get("_video")], { type: "video/mp4" }));
-  Object.assign(video, { src: address, controls: true, muted: true, preload: "auto", playsInline: true });
+  Object.assign(video, { src: address, muted: true, preload: "auto", playsInline: true });
+  // Own controls, because a browser's lie over the picture.
+  const slider = Object.assign(html("input", "", root), { type: "range", min: start, step: "any", ariaLabel: "time" });
   const bar = html("div", "bar", root);
+  const button = Object.assign(html("button", "", bar), { textContent: "Play" });
   const names = Object.keys(persons);
   const choice = html("select", "person", bar);
   for (const name of names) choice.add(new Option(`Person ${name}`, name));
   choice.hidden = names.length < 2;
   const said = html("span", "said", bar);
-  const plot = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, tabindex: 0, role: "slider", "aria-label": "time" }, root);
+  const plot = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, tabindex: 0, "aria-label": "traces" }, root);
   const key = html("div", "key", root);
 
   const ends = Object.values(persons).flatMap(({ found }) => found.time.filter((t) => t !== null));
@@ -75,6 +78,7 @@ function render({ model, el }) {
 
   function draw() {
     traces = persons[model.get("person")];
+    slider.max = end();
     choice.value = model.get("person");
     plot.replaceChildren();
     key.replaceChildren();
@@ -111,7 +115,7 @@ function render({ model, el }) {
   function show(time) {
     cursor.setAttribute("x1", x(time));
     cursor.setAttribute("x2", x(time));
-    plot.setAttribute("aria-valuenow", time.toFixed(2));
+    slider.value = time;
     const { found } = traces;
     const k = indexAt(found.time, time);
     // Past a break, or long after the last row, the person is not seen.
@@ -165,13 +169,26 @@ function render({ model, el }) {
     video.pause();
     step(direction);
   });
+  slider.addEventListener("input", () => {
+    video.pause();
+    seek(Number(slider.value));
+  });
+  const toggle = () => (video.paused ? video.play() : video.pause());
+  button.addEventListener("click", toggle);
+  video.addEventListener("click", toggle);
   choice.addEventListener("change", () => {
     model.set("person", Number(choice.value));
     model.save_changes();
   });
-  video.addEventListener("play", roll);
+  video.addEventListener("play", () => {
+    button.textContent = "Pause";
+    roll();
+  });
+  video.addEventListener("pause", () => {
+    button.textContent = "Play";
+    tell();
+  });
   video.addEventListener("seeked", tell);
-  video.addEventListener("pause", tell);
   video.addEventListener("loadedmetadata", () => {
     draw();
     if (model.get("time") > start) seek(model.get("time"));
