@@ -57,10 +57,13 @@ export class Circumplex {
     if (both)
       for (const [name, value] of Object.entries({ x1: original.valence, y1: -original.arousal, x2: label.valence, y2: -label.arousal }))
         this.path.setAttribute(name, value);
+    // Annotators who chose the same place share a mark.
+    const numbers = Map.groupBy((others ?? []).map((other, i) => ({ ...other, number: i + 1 })), (other) => `${other.valence} ${other.arousal}`);
     this.others.replaceChildren(
-      ...(others ?? []).map((other, number) => {
-        const mark = draw("g", { class: "emo-other" }, draw("circle", { r: 0.085 }), draw("text", {}, String(number + 1)));
-        place(mark, other);
+      ...[...numbers.values()].map((group) => {
+        const text = group.map((other) => other.number).join(", ");
+        const mark = draw("g", { class: "emo-other" }, draw("circle", { r: 0.1 }), draw("text", { x: 0.1, y: -0.1 }, text));
+        place(mark, group[0]);
         return mark;
       }));
     if (opinion) {

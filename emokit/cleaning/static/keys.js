@@ -45,14 +45,14 @@ const HELP = {
   one: [
     ["Judge the label", [["A", "or", "↵", "right as it stands; with changes: save my correction"], ["X", "wrong; changes I made are saved with it"],
       ["F", "unsure"], ["N", "no face"], ["B", "bad crop"], ["D", "duplicate"], ["Space", "skip: comes again at the end"]]],
-    ["Correct the label", [["1", "…", "8", "another expression"], ["← ↑ ↓ →", "move valence and arousal; with ⇧ four steps"],
+    ["Correct the label", [["1", "…", "8", "another expression"], ["←", "↑", "↓", "→", "move valence and arousal; with ⇧ four steps"],
       ["click", "or drag in the circle does the same"], ["M", "note"], ["Esc", "take my changes back"]]],
     ["Go back", [["⌫", "undo, as often as you like"], ["⇧⌫", "redo"]]],
     ["See more", [["Z", "zoom; the pointer moves the picture"], ["L", "landmarks and crop"], ["O", "the model’s opinion"],
       ["/", "filters"], ["P", "pause reminder: later"], ["H", "this help"]]],
   ],
   grid: [
-    ["Pick the odd ones out", [["← ↑ ↓ →", "go from face to face"], ["X", "or", "Space", "this one is wrong; again: it is right"],
+    ["Pick the odd ones out", [["←", "↑", "↓", "→", "go from face to face"], ["X", "or", "Space", "this one is wrong; again: it is right"],
       ["click", "does the same"], ["F", "N", "B", "D", "unsure, no face, bad crop, duplicate"]]],
     ["Confirm", [["↵", "or", "A", "picked faces as marked, all others correct"]]],
     ["Go back", [["⌫", "undo the whole page"], ["⇧⌫", "redo"], ["Esc", "take all picks back"]]],
@@ -61,7 +61,7 @@ const HELP = {
   adjudicate: [
     ["Decide between annotators", [["⇧1", "…", "⇧9", "take over an annotator’s opinion"], ["A", "or", "↵", "save what is shown"],
       ["X", "wrong"], ["F", "unsure"], ["N", "no face"], ["B", "bad crop"], ["D", "duplicate"], ["Space", "leave it open"]]],
-    ["Your own opinion", [["1", "…", "8", "another expression"], ["← ↑ ↓ →", "move valence and arousal; with ⇧ four steps"],
+    ["Your own opinion", [["1", "…", "8", "another expression"], ["←", "↑", "↓", "→", "move valence and arousal; with ⇧ four steps"],
       ["M", "note"], ["Esc", "take my changes back"]]],
     ["Go back", [["⌫", "undo"], ["⇧⌫", "redo"]]],
     ["See more", [["Z", "zoom"], ["L", "landmarks and crop"], ["O", "the model’s opinion"], ["H", "this help"]]],
@@ -72,7 +72,7 @@ export function help(mode, close) {
   const key = (text) => (/^(or|…|click)$/.test(text) ? make("span", {}, text) : make("kbd", {}, text));
   const section = ([title, rows]) =>
     make("section", {}, make("h4", {}, title),
-      make("dl", {}, ...rows.flatMap((row) => [make("dt", {}, ...row.slice(0, -1).map(key)), make("dd", {}, row.at(-1))])));
+      ...rows.map((row) => make("div", { class: "emo-row" }, make("span", {}, ...row.slice(0, -1).map(key)), make("span", {}, row.at(-1)))));
   return make("div", { class: "emo-help", role: "dialog", "aria-modal": "true", "aria-label": "Keys", tabindex: "-1" },
     make("div", { class: "emo-sections" }, ...HELP[mode].map(section)),
     make("p", {}, "Every decision is on disk before the next face shows. Close the notebook whenever you like: you go on where you stopped."),

@@ -28,6 +28,7 @@ export class One {
       choice.dataset.name = name;
       return choice;
     });
+    this.name = make("span", { class: "emo-name" });
     this.label = make("div", { class: "emo-now" });
     this.annotators = make("div", { class: "emo-annotators" });
     this.accept = button("Correct", KEYS.accept, act("accept"), "emo-main");
@@ -39,15 +40,18 @@ export class One {
     this.note.addEventListener("blur", () => this.update());
     this.node = make("div", { class: "emo-one" },
       make("div", { class: "emo-left" }, this.stage,
-        make("div", { class: "emo-tools" }, tool("Zoom", "zoom"), tool("Landmarks", "landmarks"), tool("Model", "opinion"), tool("Note", "note"))),
-      make("div", { class: "emo-panel" }, this.label, this.annotators,
+        make("div", { class: "emo-tools" }, this.name, tool("Zoom", "zoom"), tool("Landmarks", "landmarks"), tool("Model", "opinion"), tool("Note", "note")),
+        this.annotators),
+      make("div", { class: "emo-panel" }, this.label,
         make("div", { class: "emo-labels" },
           make("div", { class: "emo-plane" }, this.circumplex.node, this.circumplex.values),
           make("div", { class: "emo-expressions", role: "group", "aria-label": "Expression" }, ...this.expressions)),
-        this.model, this.note,
         make("div", { class: "emo-verdicts", role: "group", "aria-label": "Verdict" },
           this.accept, verdict("Wrong", "wrong"), verdict("Unsure", "unsure"),
-          verdict("No face", "no face"), verdict("Bad crop", "bad crop"), verdict("Duplicate", "duplicate"))));
+          verdict("No face", "no face"), verdict("Bad crop", "bad crop"), verdict("Duplicate", "duplicate"),
+          button("Skip", KEYS.skip, act("skip"), "emo-skip")),
+        // Below the buttons, so that these never move.
+        this.note, this.model));
   }
 
   get item() {
@@ -149,10 +153,10 @@ export class One {
       choice.toggleAttribute("data-was", choice.dataset.name === face.expression);
       choice.toggleAttribute("data-model", choice.dataset.name === asked?.opinion?.expression);
     }
+    const before = changed && label.expression !== face.expression ? [make("s", {}, face.expression ?? "none")] : [];
     this.label.replaceChildren(
       make("span", { class: "emo-is" }, changed ? "Your correction" : "The label says"),
-      make("b", {}, make("i", { "data-expression": label.expression }), label.expression ?? "no expression"),
-      changed && label.expression !== face.expression ? make("s", {}, face.expression ?? "none") : null);
+      make("b", {}, make("i", { "data-expression": label.expression }), label.expression ?? "no expression"), ...before);
     const adopted = draft.verdict && draft.verdict !== "correct" && draft.verdict !== "wrong";
     this.accept.firstChild.textContent = adopted ? `Save: ${draft.verdict}` : changed ? "Save correction" : "Correct";
     this.annotators.replaceChildren(...opinions.map((opinion, number) => this.opinionOf(opinion, number)));
@@ -161,16 +165,15 @@ export class One {
     this.note.value = draft.note ?? "";
     this.note.hidden = !draft.note && document.activeElement !== this.note;
     const left = this.desk.state.total - this.desk.state.done;
-    this.stage.setAttribute("aria-label", `Face ${face.item}`);
+    this.name.textContent = this.name.title = face.item;
     return `${face.problem ? "No picture. " : ""}Labelled ${face.expression ?? "without expression"}, valence ${signed(face.valence)}, arousal ${signed(face.arousal)}. ${count(left)} left.`;
   }
 
   opinionOf(opinion, number) {
-    const same = opinion.verdict === "correct" ? "label is correct" : opinion.verdict;
+    const label = make("small", {}, `${opinion.verdict} · ${opinion.expression ?? "–"} ${signed(opinion.valence)} ${signed(opinion.arousal)}`);
     return make("button", { type: "button", class: "emo-annotator", "aria-keyshortcuts": `Shift+${number + 1}`, onclick: () => this.adopt(number) },
-      make("em", {}, String(number + 1)), make("strong", {}, opinion.annotator),
-      make("span", {}, `${same} · `, make("i", { "data-expression": opinion.expression }), `${opinion.expression ?? "–"} ${signed(opinion.valence)} ${signed(opinion.arousal)}`),
-      opinion.note ? make("q", {}, opinion.note) : null);
+      make("em", {}, String(number + 1)), make("strong", {}, opinion.annotator), make("kbd", { "aria-hidden": "true" }, `⇧${number + 1}`),
+      label, opinion.note ? make("q", {}, opinion.note) : null);
   }
 }
 

@@ -31,7 +31,9 @@ export function button(label, key, action, kind = "") {
 }
 
 export function signed(value) {
-  return value == null ? "–" : (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+  if (value == null) return "–";
+  const size = Math.abs(value).toFixed(2);
+  return (value < 0 && Number(size) ? "−" : "+") + size;
 }
 
 export function minutes(seconds) {

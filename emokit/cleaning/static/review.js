@@ -35,16 +35,14 @@ class Desk {
     this.last = make("span", { class: "emo-last" });
     this.live = make("div", { class: "emo-live", "aria-live": "polite" });
     const act = (name) => () => this.act(name);
-    this.undo = button("Undo", KEYS.undo, act("undo"), "emo-tool");
-    this.skip = button("Skip", KEYS.skip, act("skip"), "emo-tool");
     this.node = make("div",
       { class: "emo", tabindex: "0", role: "application", "aria-label": "Review of labels. Press h for the keys.", "data-lm-suppress-shortcuts": "true" },
       make("div", { class: "emo-head" },
         make("div", { class: "emo-modes", role: "group", "aria-label": "Way of working" }, ...this.modes),
         this.progress, this.pace,
-        button("Filter", KEYS.filter, act("filter"), "emo-tool"), button("Help", KEYS.help, act("help"), "emo-tool")),
+        button("Filter", KEYS.filter, act("filter"), "emo-tool emo-filter"), button("Help", KEYS.help, act("help"), "emo-tool")),
       this.filters, this.alert, this.rest, this.body,
-      make("div", { class: "emo-foot" }, this.last, this.skip, this.undo, button("Redo", KEYS.redo, act("redo"), "emo-tool")),
+      make("div", { class: "emo-foot" }, this.last, button("Undo", KEYS.undo, act("undo"), "emo-tool"), button("Redo", KEYS.redo, act("redo"), "emo-tool")),
       make("div", { class: "emo-hint" }, "Click here, or press Tab, to use the keys"),
       this.live);
     this.node.addEventListener("keydown", (event) => this.key(event));
@@ -55,6 +53,7 @@ class Desk {
       event.preventDefault();
       this.focus();
     });
+    el.classList.add("emo-host");
     el.append(this.node);
   }
 
@@ -151,15 +150,15 @@ class Desk {
     this.progress.setAttribute("aria-valuenow", done);
     this.pace.replaceChildren(
       make("b", {}, done.toLocaleString("en")), ` of ${total.toLocaleString("en")}`,
-      rate ? ` · ${Math.round(rate)} a minute · ${minutes(left)} left` : "");
+      ...(rate ? [make("span", { class: "emo-rate" }, ` · ${Math.round(rate)} a minute`), ` · ${minutes(left)} left`] : []));
     this.rest.hidden = !rest;
     if (rest && !this.rest.firstChild)
       this.rest.append(make("span", {}, "You have worked for a good while. Rest your eyes: look far away for a minute or two."),
         button("Later", KEYS.later, () => this.act("later"), "emo-tool"));
-    this.skip.hidden = mode === "grid";
     this.last.replaceChildren(...this.lately(last));
     for (const choice of this.filters.querySelectorAll("select")) choice.value = where[choice.name] ?? "";
-    this.node.toggleAttribute("data-filtered", Object.keys(where).length > 0);
+    const filtered = Object.keys(where).filter((name) => mode !== "grid" || name !== "expression");
+    this.node.toggleAttribute("data-filtered", filtered.length > 0);
   }
 
   // What was decided last, and what the model would have said.
