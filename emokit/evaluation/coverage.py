@@ -18,6 +18,7 @@ from emokit.data.annotators import Annotator, draw_annotators, simulated_ratings
 from emokit.data.rendered import affect, draw_action_units
 from emokit.evaluation.agreement import HUMANS, against_humans, average_agreement, leave_one_out, pairwise
 from emokit.evaluation.coefficients import coefficients
+from emokit.evaluation.profile import annotator_profiles
 from emokit.models import EXPRESSIONS
 
 MODEL = "model"
@@ -120,7 +121,7 @@ def _study(
 def _estimates(ratings: pd.DataFrame, **options: int) -> pd.DataFrame:
     """Every figure of one study with its interval."""
     humans = ratings[ratings["annotator"] != MODEL]
-    pairs = pairwise(ratings, **options)
+    pairs, profiles = pairwise(ratings, **options), annotator_profiles(ratings, MODEL, **options)
     parts = {
         "pairs": pairs.assign(who=pairs["first"] + " " + pairs["second"]),
         "average": average_agreement(ratings, MODEL, **options).rename(columns={"annotator": "who"}),
@@ -128,6 +129,7 @@ def _estimates(ratings: pd.DataFrame, **options: int) -> pd.DataFrame:
             columns={"against": "who", "difference": "value"}
         ),
         "leave one out": leave_one_out(ratings, MODEL, **options).rename(columns={"annotator": "who"}),
+        "profile": profiles[profiles["metric"] != "CCC"].rename(columns={"annotator": "who"}),
         "coefficients": coefficients(humans, **options).rename(columns={"coefficient": "metric"}).assign(who="humans"),
     }
     parts = [part.assign(figure=[_figure(kind, who) for who in part["who"]]) for kind, part in parts.items()]

@@ -29,6 +29,10 @@ SCALES: dict[str, tuple[Callable, Callable]] = {
     "CCC": _FISHER,
     "coefficient": _RATIO,
     "difference": (np.asarray, np.asarray),
+    # Logarithms of what is large, and straight lines where estimates may be below 0 by chance;
+    # 0.02 is the variance of ordinary noise.
+    "scale": (np.arcsinh, np.sinh),
+    "variance": (lambda x: np.arcsinh(x / 0.02), lambda z: 0.02 * np.sinh(z)),
 }
 
 _ROUNDING = 1e-9  # figures closer to each other are the same

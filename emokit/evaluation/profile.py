@@ -13,6 +13,7 @@ from emokit.evaluation.intervals import Array, bootstrap, cluster_sums
 from emokit.evaluation.ratings import read_ratings, widen
 
 _OWN = ("bias", "scale", "noise")
+_SCALES = ("difference", "scale", "variance")
 _ROUNDING = 1e-12  # a variance below it, of numbers in [-1, 1], is a constant's
 
 
@@ -89,13 +90,15 @@ def _profile(own: Array, others: Array, clusters: Array, **options: float) -> Ar
             shared = np.where(shared > _ROUNDING, shared, np.nan)
             scale = _mean(covariance[..., with_others]) / shared
             left = covariance[..., 0] - scale**2 * shared
-            noise = np.sqrt(np.where(left < _ROUNDING, 0, left))
-            return np.stack([_mean(difference[..., with_others]), scale, noise], axis=-1)
+            left = np.where(np.abs(left) < _ROUNDING, 0, left)
+            return np.stack([_mean(difference[..., with_others]), scale, left], axis=-1)
 
     numbers = np.unique(clusters, return_inverse=True)[1]
     sums = cluster_sums(np.stack([both, a, b, a * b], axis=-1), numbers)
-    found = np.stack(bootstrap(sums, statistic, ["difference"] * 3, len(sums), **options), axis=-1)
-    found[2] = np.maximum(found[2], 0)  # a standard deviation
+    found = np.stack(bootstrap(sums, statistic, _SCALES, len(sums), **options), axis=-1)
+    # By chance, less than nothing may be left. Its resamples count all the same: cut off at 0,
+    # they would seem closer to each other than they are.
+    found[2] = np.sqrt(np.maximum(found[2], 0))
     return found
 
 

@@ -7,7 +7,7 @@ whatever groups, from sums (`emokit.evaluation.intervals`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -43,6 +43,7 @@ SCALE = {
 SMALLER_IS_BETTER = ("RMSE", "signed error")  # in absolute value
 RANGE = {"CCC": 2.0, "signed error": 2.0, "accuracy": 1.0}
 
+BESIDE = " | "  # between a group and a stratum of it
 MOST_CLUSTERS = 2000  # persons; more are bundled
 _ROUNDING = 1e-12  # a variance below it, of numbers in [-1, 1], is a constant's
 _EDGE = 1e-9  # figures keep this distance from the ends of a scale that is infinite there
@@ -54,6 +55,8 @@ class Faces:
     Parameters
     ----------
     target : {"expression", "valence", "arousal"}
+    rows : array of int, shape (n,)
+        Places in the table of samples.
     true, pred : array, shape (n,)
     persons : array of int, shape (n,)
         Number of the person of each face, of all persons of the audit.
@@ -63,13 +66,38 @@ class Faces:
     """
 
     def __init__(
-        self, target: str, true: NDArray, pred: NDArray, persons: NDArray, n_persons: int, partitions: list[Partition]
-    ) -> None:
-        self.target, self.true, self.pred, self.partitions = target, true, pred, partitions
+        self, target: str, rows: NDArray, true: NDArray, pred: NDArray, persons: NDArray, n_persons: int,
+        partitions: list[Partition],
+    ) -> None:  # fmt: skip
+        self.target, self.rows, self.true, self.pred, self.partitions = target, rows, true, pred, partitions
         self.persons, self.n_persons = persons, n_persons
         self.sizes = [len(p.groups) for p in partitions]
         self.starts = np.cumsum([0, *self.sizes[:-1]])
         self.partition_of = np.repeat(np.arange(len(partitions)), self.sizes)
+
+    def each(self) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+        """Columns, group and faces (n,) of every group."""
+        for partition in self.partitions:
+            for code, group in enumerate(partition.groups):
+                yield partition.columns, group, partition.codes == code
+
+    def only(self, places: NDArray) -> Faces:
+        """Some of the faces."""
+        parts = [p._replace(codes=p.codes[places]) for p in self.partitions]
+        chosen = (x[places] for x in (self.rows, self.true, self.pred, self.persons))
+        return Faces(self.target, *chosen, self.n_persons, parts)
+
+    def crossed(self, strata: NDArray[np.int64], names: Sequence[str]) -> Faces:
+        """The same faces with groups crossed with ``strata`` (n,): of each group, one part per name."""
+        parts = [
+            Partition(
+                p.columns,
+                [group + BESIDE + name for group in p.groups for name in names],
+                np.where(p.codes < 0, -1, p.codes * len(names) + strata),
+            )
+            for p in self.partitions
+        ]
+        return Faces(self.target, self.rows, self.true, self.pred, self.persons, self.n_persons, parts)
 
     @cached_property
     def counts(self) -> pd.DataFrame:
@@ -128,7 +156,7 @@ class Drawn:
 
     def __init__(self, faces: Faces, n_resamples: int, seed: int) -> None:
         clusters, n = blocks(faces.persons, faces.n_persons, seed)
-        terms, figures = _parts(faces)
+        terms, figures = terms_and_figures(faces)
         sums = faces.sums(terms, clusters, n)
         flat, shape = sums.reshape(n, -1), sums.shape[1:]
         total = sums.sum(axis=0)
@@ -239,7 +267,7 @@ def _kish(faces: NDArray[np.int64]) -> float:
     return float(faces.sum() ** 2 / max((faces.astype(np.float64) ** 2).sum(), 1))
 
 
-def _parts(faces: Faces) -> tuple[list[Array], Callable[[Array], Array]]:
+def terms_and_figures(faces: Faces) -> tuple[list[Array], Callable[[Array], Array]]:
     """Terms (n,) to be summed, and the metrics (..., m) of sums (..., k)."""
     one = np.ones(len(faces.true))
     if faces.target == "expression":

@@ -59,14 +59,19 @@ class Audit:
         ``verdict`` (`VERDICTS`).
     tests : int
         Size of the family over which p-values are corrected.
+    samples, predictions : DataFrame
+        Row by row the same faces, indexed by id.
     faces : list of Faces
-        For what follows from them: `by_region`, `confusions`, `decompositions`, `causes`.
+        One per target, for what follows from them: `by_region`, `confusions`, `decompositions`,
+        `causes`.
     """
 
     settings: Settings
     groups: pd.DataFrame
     findings: pd.DataFrame
     tests: int
+    samples: pd.DataFrame
+    predictions: pd.DataFrame
     faces: list[Faces]
 
 
@@ -158,27 +163,28 @@ def audit(
             f"correction is one of {', '.join(CORRECTIONS)}, and worth is above 0 for {', '.join(WORTH)}; "
             f"got {correction!r} and {worth}"
         )
-    faces = _faces(predictions, samples, groups, targets, intersections)
+    true, pred = _joined(predictions, samples)
+    faces = faces_of(true, pred, groups, targets, intersections)
     settings = Settings(
         tuple(groups), intersections, min_size, alpha, correction, worth, power, n_resamples, n_permutations, level, seed
     )  # fmt: skip
     drawn = [Drawn(some, n_resamples, seed) for some in faces]
     table = pd.concat([_described(some, settings) for some in drawn], ignore_index=True)
     findings, tests = _tested(drawn, settings)
-    return Audit(settings, table, findings, tests, faces)
+    return Audit(settings, table, findings, tests, true, pred, faces)
 
 
-def _faces(
-    predictions: Table, samples: Table, groups: Sequence[str], targets: Sequence[str] | None, depth: int
+def faces_of(
+    true: pd.DataFrame, pred: pd.DataFrame, groups: Sequence[str], targets: Sequence[str] | None, depth: int
 ) -> list[Faces]:
-    true, pred = _joined(predictions, samples)
+    """Labels, predictions and groups of every target."""
     parts, persons = partitions(true, groups, depth), _clusters(true)
     found = []
     for target in _targets(true, pred, targets):
         has = true[target].notna().to_numpy()
         labels, answers = _checked(target, true.loc[has, target], pred.loc[has, target], pred.columns)
         own = [part._replace(codes=part.codes[has]) for part in parts]
-        found.append(Faces(target, labels, answers, persons[has], int(persons.max()) + 1, own))
+        found.append(Faces(target, np.flatnonzero(has), labels, answers, persons[has], int(persons.max()) + 1, own))
     return found
 
 

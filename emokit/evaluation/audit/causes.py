@@ -1,0 +1,135 @@
+"""Would a difference remain between groups that are alike in something else?
+
+Faces of the group and of the rest are reweighted until both have the distribution over strata
+that all faces have: of labels, of picture quality, of landmark error, of who annotated them. What
+then is gone of a difference goes along with that; whether it is its cause, weights can't tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from emokit.evaluation.audit.differences import TESTED
+from emokit.evaluation.audit.figures import METRICS, Faces, blocks, terms_and_figures
+from emokit.evaluation.audit.run import Audit
+from emokit.evaluation.intervals import interval, resamples
+
+Array = NDArray[np.float64]
+
+LABEL = "label"
+_FEW = 5  # faces that a stratum has of both, to be compared
+_OVERLAP = 0.5  # share of faces in such strata, below which nothing is said
+
+
+def causes(found: Audit, by: Sequence[str] = (LABEL,), bins: int = 8) -> pd.DataFrame:
+    """Differences to the rest, as found and between faces made alike in each of ``by``.
+
+    Parameters
+    ----------
+    found : Audit
+    by : sequence of str
+        ``"label"``, the label of the same target, or columns of the audited samples, such as
+        those of `image_quality`, `landmark_error` or `culture_match`. Numbers of more than
+        ``bins`` values are put into that many bins of equally many faces.
+    bins : int
+
+    Returns
+    -------
+    DataFrame
+        For every group with enough persons, tested metric and cause: ``imbalance``, how
+        differently group and rest are spread over strata (total variation, 0 alike, 1 apart);
+        ``overlap``, the share of faces in strata that have five of both; ``difference`` over these
+        strata, ``adjusted`` for the cause, ``explained``, which is the former less the latter;
+        the last two with ``_low`` and ``_high``; and ``says``: "explains it", "explains part",
+        "does not explain it", "hides more" (the difference grows), or "can't be separated" where
+        less than half of the faces overlap.
+
+    Raises
+    ------
+    ValueError
+        There is no such column, it is empty for a face, or bins are fewer than 2.
+    """
+    if bins < 2:
+        raise ValueError(f"strata need at least 2 bins, got {bins}")
+    tables = [_alike(some, _strata(found, some, name, bins), name, found) for name in by for some in found.faces]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _strata(found: Audit, some: Faces, name: str, bins: int) -> NDArray[np.int64]:
+    if name == LABEL:
+        column = pd.Series(some.true)
+    elif name in found.samples:
+        column = found.samples[name].iloc[some.rows]
+    else:
+        raise ValueError(
+            f"the audited samples have no column {name!r}; they have {', '.join(map(str, found.samples.columns))}. "
+            "Add it before the audit"
+        )
+    if column.isna().any():
+        raise ValueError(f"column {name!r} is empty for {column.isna().sum()} faces; fill it in, or leave them out")
+    if pd.api.types.is_numeric_dtype(column) and column.nunique() > bins:
+        return pd.qcut(column, bins, labels=False, duplicates="drop").to_numpy()
+    return pd.factorize(column, sort=True)[0]
+
+
+def _alike(some: Faces, strata: NDArray[np.int64], name: str, found: Audit) -> pd.DataFrame:
+    settings, size = found.settings, int(strata.max()) + 1
+    clusters, n = blocks(some.persons, some.n_persons, settings.seed)
+    terms, figures = terms_and_figures(some)
+    sums = some.crossed(strata, list(map(str, range(size)))).sums(terms, clusters, n).reshape(n, -1, size, len(terms))
+    own, rest = _both(some, sums.sum(axis=0))
+    common = (own[..., 0] >= _FEW) & (rest[..., 0] >= _FEW)
+    share = (own + rest)[..., 0] * common
+
+    def differences(sums: Array) -> Array:
+        """(..., groups, metrics, 2): over common strata as they are, and alike."""
+        both = [part * common[..., None] for part in _both(some, sums)]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            even = [np.where(p[..., :1] > 0, p / p[..., :1], 0) * share[..., None] for p in both]
+        plain, alike = ([figures(p.sum(axis=-2)) for p in pair] for pair in (both, even))
+        return np.stack((plain[0] - plain[1], alike[0] - alike[1]), axis=-1)
+
+    value, flat = differences(sums.sum(axis=0)), sums.reshape(n, -1)
+    many = [
+        differences((c @ flat).reshape(-1, *sums.shape[1:])) for c in resamples(n, settings.n_resamples, settings.seed)
+    ]
+    many = np.concatenate(many)
+    counts = some.counts
+    fewer = counts[["effective", "effective_rest"]].min(axis=1).to_numpy()
+    spread = [part[..., 0] / part[..., 0].sum(axis=-1, keepdims=True) for part in (own, rest)]
+    about = counts[["columns", "group"]].assign(
+        target=some.target, cause=name,
+        imbalance=np.abs(spread[0] - spread[1]).sum(axis=-1) / 2,
+        overlap=share.sum(axis=-1) / (own + rest)[..., 0].sum(axis=-1),
+    )  # fmt: skip
+    tables = []
+    for metric in TESTED[some.target]:
+        k = list(METRICS[some.target]).index(metric)
+        pair, drawn = value[:, k], many[:, :, k]
+        figures_ = np.stack((pair[:, 1], pair[:, 0] - pair[:, 1]), axis=-1)
+        cloud = np.stack((drawn[..., 1], drawn[..., 0] - drawn[..., 1]), axis=-1)
+        low, high = interval(figures_, cloud, ["difference"] * 2, fewer, settings.level)
+        table = about.assign(metric=metric, difference=pair[:, 0])
+        for j, column in enumerate(("adjusted", "explained")):
+            table = table.assign(**{column: figures_[:, j], f"{column}_low": low[:, j], f"{column}_high": high[:, j]})
+        tables.append(table[fewer >= settings.min_size])
+    table = pd.concat(tables)
+    return table.assign(says=_says(table))
+
+
+def _both(some: Faces, sums: Array) -> tuple[Array, Array]:
+    """Sums (..., groups, strata, k) of groups and of their rest."""
+    flat = sums.reshape(*sums.shape[:-2], -1)
+    return sums, some.rest(flat).reshape(sums.shape)
+
+
+def _says(table: pd.DataFrame) -> NDArray:
+    sure = (table["explained_low"] > 0) | (table["explained_high"] < 0)
+    gone = (table["adjusted_low"] <= 0) & (table["adjusted_high"] >= 0)
+    smaller = table["adjusted"].abs() < table["difference"].abs()
+    cases = [table["overlap"] < _OVERLAP, sure & smaller & gone, sure & smaller, sure]
+    return np.select(cases, ["can't be separated", "explains it", "explains part", "hides more"], "does not explain it")
