@@ -88,7 +88,7 @@ def power(
         samples = _drawn(population, design, rng)
         said = _said(samples, noise, leaning, rng)
         _plant(harm, dose, said, samples, samples[HARMED[0]] == HARMED[1], rng)
-        found = audit(said, samples, list(COLUMNS), seed=number, **{"n_resamples": 400} | options)
+        found = audit(said, samples, list(COLUMNS), seed=number, **{"n_resamples": 400, "n_permutations": 4000} | options)
         table = found.findings.assign(differs=found.findings["p_adjusted"] <= found.settings.alpha)
         innocent = ~table["columns"].str.contains(HARMED[0]) | (harm == "none")
         hits["false alarm"].append((table.loc[innocent, "differs"].any(), False))

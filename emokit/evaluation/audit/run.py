@@ -53,8 +53,10 @@ class Audit:
         ``best`` (the group that is served best) and the difference ``to_best``, with
         ``to_best_low`` and ``to_best_high``.
     findings : DataFrame
-        What was tested, ranked: strongest verdict first, then by size in units of what is worth
-        acting on. ``difference``, ``low``, ``high``; ``size``; ``p``, ``p_adjusted``, ``test``;
+        What was tested, ranked: strongest verdict first, groups that are served worse than their
+        rest before those that are served better, then by size. ``value``, ``rest``; ``difference``,
+        ``low``, ``high``; ``worse`` (bool); ``size``, the difference in units of what is worth
+        acting on; ``p``, ``p_adjusted``, ``test`` (permutation or bootstrap);
         ``detectable``, the true difference that this many persons reveal with the power wanted;
         ``verdict`` (`VERDICTS`).
     tests : int
@@ -249,8 +251,14 @@ def _tested(drawn: Sequence[Drawn], settings: Settings) -> tuple[pd.DataFrame, i
     worth = table["metric"].map(settings.worth)
     table["size"] = table["difference"].abs() / worth
     table["verdict"] = _verdicts(table, ~enough, worth, settings.alpha)
+    # Whoever differs from a harmed rest is not harmed: a signed error is worse the farther it is from 0.
+    signed = table["metric"] == "signed error"
+    own, rest = (table[name].where(~signed, -table[name].abs()) for name in ("value", "rest"))
+    table["worse"] = own < rest
     rank = table["verdict"].map({name: k for k, name in enumerate(VERDICTS)})
-    table = table.assign(rank=rank).sort_values(["rank", "size"], ascending=[True, False], kind="stable")
+    table = table.assign(rank=rank).sort_values(
+        ["rank", "worse", "size"], ascending=[True, False, False], kind="stable"
+    )
     return table.drop(columns="rank").reset_index(drop=True), tests
 
 
