@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KDTree
+from tqdm.auto import tqdm
 
 from emokit.data.dataset import FaceDataset
 from emokit.data.tables import BOX, Table, read_table
@@ -20,9 +21,9 @@ from emokit.inference.landmarks import fingerprint
 
 _SIDE = 32  # of the small grey picture, pixels
 _WAVES = 8  # of its cosine transform, along each axis
-_NEAR = 0.15  # distance of signatures; other faces are about 1 apart
-_CHUNK = 2_000
-_AXES = 12  # of the tree: exact pruning needs few
+_NEAR = 0.1  # distance of signatures: a copy scaled or compressed; other faces are mostly about 0.5 apart
+_AXES = 12  # of the tree, which prunes worse with more
+_CHUNK, _PAIRS = 2_000, 500_000  # rows and pairs that are compared at once
 
 
 def image_signatures(samples: Table, folder: str | os.PathLike | None = None) -> NDArray[np.float32]:
@@ -37,14 +38,22 @@ def image_signatures(samples: Table, folder: str | os.PathLike | None = None) ->
         With ``image`` and a box or landmarks.
     folder : path, optional
         Where they are kept; the user's cache by default.
+
+    Raises
+    ------
+    ValueError
+        A row has no box.
+    ImageError
+        A picture cannot be read; the message names the sample.
     """
     samples = read_table(samples)
     samples = samples[[name for name in ("id", "image", *BOX, "landmarks") if name in samples]]
     path = Path(folder or pooch.os_cache("emokit")) / f"signatures-{fingerprint(samples, 'v1')}.npy"
     if not path.exists():
         faces = FaceDataset(samples, 4 * _SIDE)
-        pool = Parallel(-1, prefer="threads")
+        pool = Parallel(-1, prefer="threads", return_as="generator")
         parts = pool(delayed(_signature)(faces, row) for row in range(len(faces)))
+        parts = list(tqdm(parts, "signatures", len(faces), unit=" faces", disable=None))
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{os.getpid()}.{path.name}")
         np.save(beside, np.array(parts, np.float32).reshape(len(faces), -1))
@@ -71,9 +80,9 @@ def near_duplicates(signatures: NDArray[np.float32], near: float = _NEAR) -> Ite
     tree = KDTree(flat)
     for start in range(0, len(rows), _CHUNK):
         found = tree.query_radius(flat[start : start + _CHUNK], near)
-        first = np.repeat(np.arange(start, start + len(found)), [len(f) for f in found])
-        second = np.concatenate(found)
-        later = second > first
-        first, second = first[later], second[later]
-        close = np.linalg.norm(signatures[first] - signatures[second], axis=1) < near
-        yield np.column_stack((rows[first[close]], rows[second[close]]))
+        first = np.repeat(np.arange(start, start + len(found)), [len(each) for each in found])
+        pairs = np.column_stack((first, np.concatenate(found)))
+        pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+        for some in np.array_split(pairs, -(-len(pairs) // _PAIRS) or 1):
+            apart = np.linalg.norm(signatures[some[:, 0]] - signatures[some[:, 1]], axis=1)
+            yield rows[some[apart < near]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -20,8 +20,8 @@ from emokit.data.tables import Table, read_table
 from emokit.models.emofan import EXPRESSIONS
 
 # Regularised strongly, because they learn from wrong labels too.
-_EXPRESSION = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=500))
-_NUMBER = make_pipeline(StandardScaler(), RidgeCV(np.logspace(1, 5, 9)))
+_CLASSIFIER = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=1000))
+_REGRESSOR = make_pipeline(StandardScaler(), RidgeCV(np.logspace(1, 5, 9)))
 _MOST = 50_000  # faces that the heads of a fold learn from; more change little
 _CHUNK = 20_000  # faces that are judged at once
 
@@ -51,45 +51,28 @@ def out_of_fold(
     Returns
     -------
     DataFrame
-        Predictions: ``id``; ``expression`` and ``p_<class>`` of the classes that samples show;
-        ``valence`` and ``arousal``, clipped to [-1, 1]; ``fold``, from 0.
+        Predictions: ``id``; ``fold``, from 0; ``expression`` and ``p_<class>`` of the classes that
+        samples show; ``valence`` and ``arousal``, clipped to [-1, 1].
 
     Raises
     ------
     ValueError
-        There are no labels, all faces show one expression, or persons are fewer than folds; and as
-        `frozen_features`.
+        There are no labels, labels outside a fold are too few to learn from, or persons are fewer
+        than folds; and as `frozen_features`.
     """
     samples = read_table(samples)
-    found = pd.DataFrame({"id": samples["id"], "fold": _folds(samples, folds, seed)})
-    features = frozen_features(samples, model, part, **options)
-    rng = np.random.default_rng(seed)
     labelled = [
         name for name in ("expression", "valence", "arousal") if name in samples and samples[name].notna().any()
     ]
     if not labelled:
         raise ValueError("samples have no labels to judge; fill expression, or valence and arousal")
-    for name in labelled:
-        labels = samples[name]
-        if name != "expression":
-            found[name] = 0.0
-        else:
-            classes = [c for c in dict.fromkeys([*EXPRESSIONS[8], *labels.dropna()]) if (labels == c).any()]
-            if len(classes) < 2:
-                raise ValueError(f"all faces are labelled {classes[0]!r}; a judgement needs a second expression")
-            shares = pd.DataFrame(0.0, samples.index, classes)
-        for rows, head in _fitted(
-            _EXPRESSION if name == "expression" else _NUMBER, features, labels, found["fold"], rng
-        ):
-            seen = features[rows].astype(np.float32)
-            if name == "expression":
-                shares.iloc[rows, shares.columns.get_indexer(head.classes_)] = head.predict_proba(seen)
-            else:
-                found.iloc[rows, found.columns.get_loc(name)] = head.predict(seen).clip(-1, 1)
-        if name == "expression":
-            found["expression"] = shares.idxmax(axis=1)
-            found = found.join(shares.add_prefix("p_"))
-    return found
+    fold = _folds(samples, folds, seed)
+    features = frozen_features(samples, model, part, **options)
+    rng = np.random.default_rng(seed)
+    judged = [
+        (_expressions if name == "expression" else _numbers)(features, samples[name], fold, rng) for name in labelled
+    ]
+    return pd.concat([samples[["id"]].assign(fold=fold), *judged], axis=1)
 
 
 def _folds(samples: pd.DataFrame, folds: int, seed: int) -> NDArray[np.int64]:
@@ -99,14 +82,39 @@ def _folds(samples: pd.DataFrame, folds: int, seed: int) -> NDArray[np.int64]:
     return person_independent_folds(samples[["id"]].assign(subject=subject), folds, seed).to_numpy()
 
 
-def _fitted(
-    head: Any, features: NDArray, labels: pd.Series, fold: pd.Series, rng: np.random.Generator
-) -> Iterator[tuple]:
-    """Rows to judge, some at a time, and the head that has not seen their fold."""
-    for number in sorted(fold.unique()):
-        known = rng.permutation(np.flatnonzero((fold != number) & labels.notna()))
-        learnt = np.sort(known[:_MOST])
-        fitted = clone(head).fit(features[learnt].astype(np.float32), labels.to_numpy()[learnt])
-        judged = np.flatnonzero(fold == number)
-        for start in range(0, len(judged), _CHUNK):
-            yield judged[start : start + _CHUNK], fitted
+def _expressions(features: NDArray, labels: pd.Series, fold: NDArray, rng: np.random.Generator) -> pd.DataFrame:
+    present = set(labels.dropna())
+    classes = [*(name for name in EXPRESSIONS[8] if name in present), *sorted(present - set(EXPRESSIONS[8]))]
+    shares = np.zeros((len(labels), len(classes)))
+    for rows, seen, head in _judged(_CLASSIFIER, features, labels, fold, rng):
+        shares[np.ix_(rows, [classes.index(name) for name in head.classes_])] = head.predict_proba(seen)
+    table = pd.DataFrame(shares, labels.index, [f"p_{name}" for name in classes])
+    table.insert(0, "expression", np.array(classes, dtype=object)[shares.argmax(axis=1)])
+    return table
+
+
+def _numbers(features: NDArray, labels: pd.Series, fold: NDArray, rng: np.random.Generator) -> pd.Series:
+    found = np.zeros(len(labels))
+    for rows, seen, head in _judged(_REGRESSOR, features, labels, fold, rng):
+        found[rows] = head.predict(seen).clip(-1, 1)
+    return pd.Series(found, labels.index, name=labels.name)
+
+
+def _judged(
+    head: BaseEstimator, features: NDArray, labels: pd.Series, fold: NDArray, rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], BaseEstimator]]:
+    """Rows to judge, some at a time; their features; and the head that has not seen their fold."""
+    for number in np.unique(fold):
+        known = rng.permutation(np.flatnonzero((fold != number) & labels.notna().to_numpy()))[:_MOST]
+        known.sort()  # neighbours in the file are read together
+        learnt = labels.to_numpy()[known]
+        if len(set(learnt)) < 2:
+            raise ValueError(
+                f"the faces outside fold {number} have {'one' if len(learnt) else 'no'} {labels.name} to learn from; "
+                "label more of them, or take the column away"
+            )
+        fitted = clone(head).fit(features[known].astype(np.float32), learnt)
+        rows = np.flatnonzero(fold == number)
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            yield part, features[part].astype(np.float32), fitted

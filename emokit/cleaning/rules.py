@@ -17,12 +17,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from emokit.data.consistency import RULES, Rule, measures, rule
 from emokit.data.tables import Table, read_table
 from emokit.models.emofan import EXPRESSIONS
 
-__all__ = ["RULES", "check", "read_rules"]
+__all__ = ["RULES", "check", "contradiction", "read_rules"]
 
 Rules = Mapping[str, str] | str | os.PathLike
 
@@ -73,6 +75,24 @@ def check(samples: Table, rules: Rules = RULES) -> pd.DataFrame:
                 name, part, {k: values[failing] for k, values in known.items()}, reason[failing]
             )
     return pd.DataFrame({"id": samples["id"], "consistent": consistent, "reason": reason})
+
+
+def contradiction(samples: Table, rules: Rules = RULES) -> NDArray[np.float64]:
+    """How far (n,) valence and arousal lie from the nearest that the rule admits; 0 where it holds.
+
+    Found on a grid in steps of 0.01; 2 where a rule admits nothing. See `check`.
+    """
+    checked = check(samples, rules)
+    samples, parsed = _labels(samples, _parsed(rules)), _parsed(rules)
+    distance = np.zeros(len(samples))
+    grid = np.stack(np.meshgrid(*2 * [np.linspace(-1, 1, 201)]), axis=-1).reshape(-1, 2)
+    failing = ~checked["consistent"].to_numpy()
+    for name in samples["expression"][failing].unique():
+        rows = np.flatnonzero(failing & (samples["expression"] == name).to_numpy())
+        admitted = grid[parsed[name](*grid.T)]
+        labels = samples[["valence", "arousal"]].to_numpy(np.float64)[rows]
+        distance[rows] = KDTree(admitted).query(labels)[0] if len(admitted) else 2
+    return distance
 
 
 def read_rules(path: str | os.PathLike) -> dict[str, str]:
