@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
 
-WAIT = 60.0  # seconds that a writer waits for the others
-_LOCK = 0x656D6F6B6974  # PostgreSQL's lock of the writer
+WAIT = 60  # seconds that a writer waits for the others
+_LOCK = 0x656D6F6B6974  # PostgreSQL's name of the writer's lock
 
 
 class Database:
@@ -23,19 +23,32 @@ class Database:
     where : path or str
         Of the file, or an SQLAlchemy URL.
 
+    Attributes
+    ----------
+    name : str
+        For messages, without the password.
+    folder : Path or None
+        The file's.
+
     Raises
     ------
     FileNotFoundError
         The file's folder does not exist.
+    ModuleNotFoundError
+        The database's driver is not installed.
     ValueError
-        Neither SQLite nor PostgreSQL.
+        Neither SQLite nor PostgreSQL, a folder, or a database in memory.
     """
 
     def __init__(self, where: str | Path) -> None:
         url = _url(where)
-        self.name = url.database if url.drivername.startswith("sqlite") else url.render_as_string(hide_password=True)
-        self.folder = Path(url.database).absolute().parent if url.drivername.startswith("sqlite") else None
-        options: dict[str, Any] = {"connect_args": {"timeout": WAIT}} if self.folder else {"pool_pre_ping": True}
+        self.name, self.folder = url.render_as_string(), None
+        options: dict[str, Any] = {"pool_pre_ping": True}
+        if url.get_backend_name() == "sqlite":
+            self.name, self.folder = url.database, Path(url.database).absolute().parent
+            options = {"connect_args": {"timeout": WAIT}}
+            if not self.folder.is_dir():
+                raise FileNotFoundError(f"{self.folder} does not exist; create the folder, then open {self.name}")
         try:
             self._engine = create_engine(url, **options)
         except ModuleNotFoundError as error:
@@ -62,25 +75,37 @@ class Database:
         """What the user can mend, in words."""
         try:
             yield
-        except DBAPIError as error:
-            text = str(error.orig)
-            if "readonly" in text or "unable to open" in text or "read-only" in text:
-                raise PermissionError(
-                    f"{self.name} cannot be written ({text}); give yourself the right to write the file and its "
-                    "folder, or copy the project to a folder of your own"
+        except (DBAPIError, sqlite3.Error) as error:
+            text = str(getattr(error, "orig", error))
+            for signs, kind, mend in _MENDS:
+                if any(sign in text for sign in signs):
+                    raise kind(f"{self.name} {mend} ({text})") from error
+            if isinstance(error, InterfaceError) or getattr(error, "connection_invalidated", False):
+                raise ConnectionError(
+                    f"{self.name} does not answer; nothing was saved. See that the server runs, then try again ({text})"
                 ) from error
-            if "locked" in text:
-                raise TimeoutError(
-                    f"{self.name} was in the hands of another process for {WAIT:.0f} s; nothing was saved. "
-                    "End that process, or decide again"
-                ) from error
-            if "full" in text:
-                raise OSError(
-                    f"the disk of {self.name} is full; nothing was saved. Free space, then decide again"
-                ) from error
-            if "not a database" in text:
-                raise ValueError(f"{self.name} is no review project ({text}); choose another path") from error
             raise
+
+
+_MENDS = (
+    (
+        ("readonly database", "unable to open database", "read-only"),
+        PermissionError,
+        "cannot be written; nothing was saved. Get the right to write the file and its folder, or copy the project "
+        "to a folder of your own",
+    ),
+    (
+        ("database is locked", "lock timeout"),
+        TimeoutError,
+        f"was in the hands of another process for {WAIT} s; nothing was saved. End that process, or try again",
+    ),
+    (
+        ("disk is full", "No space left"),
+        OSError,
+        "has no room left on its disk; nothing was saved. Free some, then try again",
+    ),
+    (("not a database",), ValueError, "is a file of another kind; choose another path"),
+)
 
 
 def _url(where: str | Path) -> URL:
@@ -88,20 +113,16 @@ def _url(where: str | Path) -> URL:
         path = Path(where).expanduser().absolute()
         if path.is_dir():
             raise ValueError(f"{path} is a folder; name a file in it, such as {path / 'review.db'}")
-        url = URL.create("sqlite", database=str(path))
-    else:
-        try:
-            url = make_url(str(where))
-        except ArgumentError as error:
-            raise ValueError(f"{where} is no database URL ({error})") from error
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ValueError(f"{where}: projects live in SQLite or PostgreSQL, not in {url.get_backend_name()}")
-    if url.get_backend_name() == "sqlite":
-        if not url.database or url.database == ":memory:":
-            raise ValueError("a project in memory is lost with the kernel; give the path of a file")
-        folder = Path(url.database.removeprefix("file:")).absolute().parent
-        if not folder.is_dir():
-            raise FileNotFoundError(f"{folder} does not exist; create the folder, then open {url.database}")
+        return URL.create("sqlite", database=str(path))
+    try:
+        url = make_url(str(where))
+        kind = url.get_backend_name()
+    except ArgumentError as error:
+        raise ValueError(f"{where!r} is no database URL ({error})") from error
+    if kind not in ("sqlite", "postgresql"):
+        raise ValueError(f"a project lives in SQLite or PostgreSQL, not in {kind}; change the URL")
+    if kind == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ValueError("a project in memory ends with the kernel; give the path of a file")
     return url
 
 
@@ -112,7 +133,7 @@ def _prepare(engine: Engine) -> None:
         def _connect(connection: sqlite3.Connection, _: Any) -> None:
             connection.isolation_level = None  # transactions begin below, not behind the scenes
             connection.execute("PRAGMA journal_mode=WAL")
-            # The log of a transaction is on disk, not only in the system's memory, when it commits.
+            # A commit waits until the disk has it, on macOS beyond the disk's own memory, too.
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA fullfsync=ON")
 
@@ -120,8 +141,10 @@ def _prepare(engine: Engine) -> None:
     def _begin(connection: Connection) -> None:
         reading = connection.get_execution_options().get("reading", False)
         if engine.dialect.name == "sqlite":
-            # A writer takes its lock at once: one that has read first could not wait for it any more.
+            # A writer takes its lock at once: one that has read before could no longer wait for it.
             connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
         elif not reading:
-            connection.exec_driver_sql("SET LOCAL synchronous_commit TO on")
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            connection.exec_driver_sql(
+                "SELECT set_config('synchronous_commit', 'on', true), "
+                f"set_config('lock_timeout', '{WAIT}s', true), pg_advisory_xact_lock({_LOCK})"
+            )

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import pandas as pd
 
-DECISION_COLUMNS = ["id", "annotator", "time", "verdict", "expression", "valence", "arousal", "note"]
+from emokit.cleaning.checks import LABELS
+
+DECISION_COLUMNS = ["id", "annotator", "time", "verdict", *LABELS, "note"]
 
 
-def standing(rows: Iterable[Any], action: str = "decide") -> Any | None:
-    """The last row of ``action`` that is not taken back; ``rows`` of one item and its annotators, in order."""
-    left: dict[int, Any] = {}
+def standing(rows: Iterable[Any], action: str = "decide") -> dict[Hashable, Any]:
+    """The rows of ``action`` that count after ``rows`` of the log.
+
+    Keys are (item, annotator); for action "adjudicate", which anybody's later one overrules, items.
+    """
+    left: dict[Hashable, dict[int, Any]] = {}
     taken_back: dict[int, Any] = {}
     for row in rows:
+        own = left.setdefault(row.item if action == "adjudicate" else (row.item, row.annotator), {})
         if row.action == action:
-            left[row.seq] = row
-        elif row.action == "undo" and row.target in left:
-            taken_back[row.target] = left.pop(row.target)
+            own[row.seq] = row
+        elif row.action == "undo" and row.target in own:
+            taken_back[row.target] = own.pop(row.target)
         elif row.action == "redo" and row.target in taken_back:
-            left[row.target] = taken_back.pop(row.target)
-    return next(reversed(left.values()), None)
+            own[row.target] = taken_back.pop(row.target)
+    return {key: own[next(reversed(own))] for key, own in left.items() if own}
 
 
 def replay(log: pd.DataFrame) -> pd.DataFrame:
@@ -30,27 +36,13 @@ def replay(log: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     log : DataFrame
-        From `Store.log`, whole or up to a time: ``log[log["time"] <= monday]``.
+        From `Store.log`, whole or up to a time: ``log[log["time"] < "2026-03-02"]``.
 
     Returns
     -------
     DataFrame
-        As `Store.decisions`, in the order of first decisions.
+        As `Store.decisions`, in the order in which items and annotators first met.
     """
-    rows = []
-    for _, own in log.groupby(["item", "annotator"], sort=False):
-        row = standing(own.itertuples())
-        if row is not None:
-            rows.append(
-                (
-                    row.item,
-                    row.annotator,
-                    row.time,
-                    row.verdict,
-                    row.new_expression,
-                    row.new_valence,
-                    row.new_arousal,
-                    row.note,
-                )
-            )
-    return pd.DataFrame(rows, columns=DECISION_COLUMNS)
+    table = pd.DataFrame(standing(log.itertuples(index=False)).values(), columns=log.columns)
+    labels = {f"new_{name}": name for name in LABELS}
+    return table.rename(columns=labels | {"item": "id"})[DECISION_COLUMNS].astype({"valence": float, "arousal": float})

@@ -1,144 +1,146 @@
-"""Queue tables into a project and out again, all their columns kept."""
+"""Queue tables into a project and out again, with all their columns."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from pandas.api import types
 from sqlalchemy import Connection, func, insert, select
 
 from emokit.cleaning.assignment import places, refresh
 from emokit.cleaning.schema import cells, columns, contents, facets, items
-from emokit.data.tables import BOX, Table, _read_file, read_table
+from emokit.data.tables import BOX, Table, _read_file
 
-CHUNK = 5000
+CHUNK = 5000  # rows written at once
 MAX_CHOICES = 100  # values, and characters of each, of a column that can be filtered by
-_NOT_FILTERED = ("id", "image", "landmarks", *BOX)
+_NOT_FILTERED = ("id", "image", "landmarks", "why")
+_LABELS = {"expression": str, "valence": float, "arousal": float}
+_NUMBERS = ("valence", "arousal", *BOX)
 
 
 def survey(table: Table) -> pd.DataFrame:
-    """``name``, ``kind`` and ``filterable`` of every column; labels are checked before anything is written.
+    """``name``, ``kind`` and ``filterable`` of every column, once labels and ids are checked.
 
     Raises
     ------
     ValueError
-        Valence or arousal is no number in [-1, 1]; the message names table and row.
+        Valence or arousal is no number in [-1, 1], or two ids read the same. The message names
+        table and row.
     """
-    name = "the queue" if isinstance(table, pd.DataFrame) else str(table)
-    # Landmarks are most of a table; they are read with the rows.
-    rows, landmarks = _without_landmarks(table)
+    rows, name = _without_landmarks(table)
     for target in ("valence", "arousal"):
         if target in rows:
-            numbers = pd.to_numeric(rows[target], errors="coerce")
-            wrong = rows[target].notna() & ~numbers.between(-1, 1)
+            wrong = rows[target].notna() & ~pd.to_numeric(rows[target], errors="coerce").between(-1, 1)
             if wrong.any():
-                row = int(wrong.argmax())
+                row = int(np.argmax(wrong))
                 raise ValueError(
                     f"{name}, row {row}: {target} is {rows[target].iloc[row]!r}, no number in [-1, 1]; rescale the "
                     "column, and leave empty what is not labelled"
                 )
+    twice = rows["id"].astype(str).duplicated()
+    if twice.any():
+        row = int(np.argmax(twice))
+        raise ValueError(f"{name}, row {row}: id {rows['id'].iloc[row]!r} reads as one before it; rename it")
     about = [(str(column), _kind(rows[column]), _filterable(rows[column])) for column in rows]
-    if landmarks:
-        about.append(("landmarks", "other", False))
     return pd.DataFrame(about, columns=["name", "kind", "filterable"])
 
 
 def register(connection: Connection, about: pd.DataFrame) -> None:
-    """Keep columns that the project did not have."""
-    known = set(connection.scalars(select(columns.c.name)))
-    new = [dict(zip(about.columns, row, strict=True)) for row in about.itertuples(index=False) if row.name not in known]
+    """Keep what is known of columns that the project did not have.
+
+    Raises
+    ------
+    ValueError
+        A column holds text here and numbers in the project, or the other way round.
+    """
+    known = dict(connection.execute(select(columns.c.name, columns.c.kind)).all())
+    for name, kind in zip(about["name"], about["kind"], strict=True):
+        if {kind, known.get(name, kind)} == {"text", "number"}:
+            raise ValueError(f"the column {name!r} holds a {kind} here, and a {known[name]} in the project; rename it")
+    new = about[~about["name"].isin(known)].to_dict("records")
     if new:
         connection.execute(insert(columns), new)
 
 
 def add_rows(connection: Connection, rows: pd.DataFrame, overlap: float, annotators_per_item: int) -> int:
-    """Add a chunk as `read_table` gives it; ids already there are left as they are."""
-    ids = rows["id"].astype(str)
-    known = set(connection.scalars(select(items.c.id).where(items.c.id.in_(ids.tolist()))))
-    rows = rows.assign(id=ids)[~ids.isin(known).to_numpy()]
+    """Add a chunk as `read_table` gives it, but for ids that are there already."""
+    rows = rows.rename(columns=str).assign(id=rows["id"].astype(str))
+    known = set(connection.scalars(select(items.c.id).where(items.c.id.in_(rows["id"].tolist()))))
+    rows = rows[~rows["id"].isin(known)]
     if rows.empty:
         return 0
+    landmarks = rows["landmarks"] if "landmarks" in rows else [None] * len(rows)
+    rows = rows.drop(columns="landmarks", errors="ignore")
+    filtered = set(connection.scalars(select(columns.c.name).where(columns.c.filterable)))
+    records = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    wanted = [places(record["id"], overlap, annotators_per_item) for record in records]
+    values = [{k: str(v) for k, v in record.items() if k in filtered and v is not None} for record in records]
+    number = _cells(connection, list(zip(wanted, values, strict=True)))
     first = (connection.scalar(select(func.max(items.c.position))) or 0) + 1
-    filtered = connection.scalars(select(columns.c.name).where(columns.c.filterable).order_by(columns.c.number)).all()
-    filtered = [name for name in filtered if name in rows]
-    landmarks = rows.pop("landmarks") if "landmarks" in rows else [None] * len(rows)
-    records = [{k: _plain(v) for k, v in row.items()} for row in rows.to_dict("records")]
-    number_of = _cells(connection, records, filtered, overlap, annotators_per_item)
     new_items, new_contents = [], []
-    for position, (record, cell, points) in enumerate(zip(records, number_of, landmarks, strict=True), first):
-        label = {name: record.get(name) for name in ("expression", "valence", "arousal")}
-        new_items.append({"position": position, "id": record["id"], "cell": cell, "holders": "", "open": True} | label)
-        blob = None if points is None else np.asarray(points, dtype="<f4").tobytes()
-        new_contents.append({"position": position, "row": json.dumps(record), "landmarks": blob})
+    for position, (record, cell, points) in enumerate(zip(records, number, landmarks, strict=True), first):
+        labels = {name: record.get(name) and kind(record[name]) for name, kind in _LABELS.items()}
+        new_items.append({"position": position, "id": record["id"], "cell": cell, "holders": "", "open": True} | labels)
+        row, points = json.dumps(record, default=_plain), None if points is None else points.astype("<f4").tobytes()
+        new_contents.append({"position": position, "row": row, "landmarks": points})
     connection.execute(insert(items), new_items)
     connection.execute(insert(contents), new_contents)
-    refresh(connection, Counter((cell, "") for cell in number_of))
+    refresh(connection, Counter((cell, "") for cell in number))
     return len(rows)
 
 
-def read_rows(connection: Connection, ids: list[str], folder: Path | None, made_in: Path | None) -> pd.DataFrame:
-    """Rows of ``ids`` as they were added."""
-    found = {}
-    rows = select(items.c.id, contents.c.row, contents.c.landmarks).join(
-        contents, contents.c.position == items.c.position
-    )
+def read_rows(connection: Connection, ids: Sequence[str]) -> pd.DataFrame:
+    """Rows as they were added, in the order of ``ids``."""
+    ids, found = [str(item) for item in ids], {}
+    query = select(items.c.id, contents.c.row, contents.c.landmarks)
+    query = query.join(contents, contents.c.position == items.c.position)
     for start in range(0, len(ids), CHUNK):
-        for row in connection.execute(rows.where(items.c.id.in_(ids[start : start + CHUNK]))):
-            found[row.id] = json.loads(row.row)
-            if row.landmarks is not None:
-                found[row.id]["landmarks"] = np.frombuffer(row.landmarks, dtype="<f4").astype(np.float32)
-    missing = [item for item in ids if item not in found]
-    if missing:
-        raise ValueError(f"the project has no item {missing[0]!r}; add() it, or see whether ids have changed")
-    table = pd.DataFrame([found[item] for item in ids])
+        for item, row, points in connection.execute(query.where(items.c.id.in_(ids[start : start + CHUNK]))):
+            points = None if points is None else np.frombuffer(points, "<f4").astype(np.float32)
+            found[item] = json.loads(row) | {"landmarks": points}
+    for item in ids:
+        if item not in found:
+            raise ValueError(f"the project has no item {item!r}; add() it, or see whether ids have changed")
     about = connection.execute(select(columns.c.name, columns.c.kind).order_by(columns.c.number)).all()
-    table = table.reindex(columns=[name for name, _ in about])
-    for name, kind in about:
-        if kind == "number":
-            table[name] = pd.to_numeric(table[name])
-        elif kind == "text":
-            table[name] = table[name].astype("str")
-    if "landmarks" in table:
-        cells = [None if not isinstance(cell, np.ndarray) else cell for cell in table["landmarks"]]
-        table["landmarks"] = pd.Series(cells, index=table.index, dtype=object)
-    if "image" in table and folder != made_in:
-        table["image"] = [_moved(image, made_in, folder) for image in table["image"]]
-    return table
+    return pd.DataFrame({name: _column([found[item].get(name) for item in ids], kind) for name, kind in about})
 
 
-def _moved(image: str, old: Path, new: Path) -> str:
-    """Where an image is now, if it lay beside the project and has moved with it."""
-    path = Path(image)
-    if path.is_relative_to(old) and not path.exists() and (there := new / path.relative_to(old)).exists():
-        return str(there)
-    return image
+def _column(values: list[Any], kind: str) -> pd.Series:
+    """Empty cells are NaN, but for those of landmarks and the like, which are None."""
+    if kind == "number":
+        return pd.to_numeric(pd.Series(values, dtype=object))
+    return pd.Series(values, dtype="str" if kind == "text" else object)
 
 
-def _without_landmarks(table: Table) -> tuple[pd.DataFrame, bool]:
+def _without_landmarks(table: Table) -> tuple[pd.DataFrame, str]:
+    """A table and its name; landmarks, which are most of a file, are left empty."""
     if isinstance(table, pd.DataFrame):
-        table = read_table(table.drop(columns="landmarks", errors="ignore")), "landmarks" in table
-        return table
+        return table, "the table"
     path = Path(table)
     if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
         names = pq.read_schema(path).names
-        return _read_file(path, columns=[n for n in names if n != "landmarks"]), "landmarks" in names
-    rows = _read_file(path, usecols=lambda name: name != "landmarks")
-    return rows, "landmarks" in _read_file(path, nrows=0)
+        rows = _read_file(path, columns=[name for name in names if name != "landmarks"])
+    else:
+        names = list(_read_file(path, nrows=0))
+        rows = _read_file(path, usecols=lambda name: name != "landmarks")
+    names = [name for name in names if name in rows or name == "landmarks"]
+    return rows.assign(landmarks=None)[names], str(path)
 
 
 def _kind(column: pd.Series) -> str:
-    if types.is_bool_dtype(column):
+    values = column.dropna()
+    if column.name == "landmarks":
         return "other"
-    if types.is_numeric_dtype(column) and column.name != "id":
-        return "number"
-    return "text" if column.name == "id" or types.is_string_dtype(column.dropna()) else "other"
+    if column.name in _NUMBERS or (types.is_numeric_dtype(values) and not types.is_bool_dtype(values) and len(values)):
+        return "text" if column.name == "id" else "number"
+    return "text" if len(values) and types.is_string_dtype(values) else "other"
 
 
 def _filterable(column: pd.Series) -> bool:
@@ -150,33 +152,21 @@ def _filterable(column: pd.Series) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A cell as JSON has it; empty ones are None."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, np.ndarray | list | tuple):
-        return [_plain(v) for v in value]
-    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
-        return None
-    return value if isinstance(value, str | int | float | bool) else str(value)
+    """What JSON does not know: arrays become lists, all else text."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
-def _cells(
-    connection: Connection, records: list[dict], filtered: list[str], overlap: float, annotators_per_item: int
-) -> list[int]:
-    """Number of the cell of every record; new cells are made."""
-    of_record, values_of = [], {}
-    for record in records:
-        values = {name: str(record[name]) for name in filtered if record[name] is not None}
-        wanted = places(record["id"], overlap, annotators_per_item)
-        key = json.dumps([wanted, values])
-        of_record.append(key)
-        values_of[key] = wanted, values
-    numbers = dict(connection.execute(select(cells.c.key, cells.c.number)).all())
-    new = [key for key in values_of if key not in numbers]
-    for number, key in enumerate(new, max(numbers.values(), default=0) + 1):
-        wanted, values = values_of[key]
-        numbers[key] = number
-        connection.execute(insert(cells), {"number": number, "places": wanted, "key": key})
-        if values:
-            connection.execute(insert(facets), [{"name": n, "value": v, "cell": number} for n, v in values.items()])
-    return [numbers[key] for key in of_record]
+def _cells(connection: Connection, of_rows: list[tuple[int, dict[str, str]]]) -> list[int]:
+    """Numbers of the cells of rows, by places and values; new ones are made."""
+    by_key = {json.dumps(cell): cell for cell in of_rows}
+    number = dict(connection.execute(select(cells.c.key, cells.c.number)).all())
+    new_cells, new_facets = [], []
+    for key in [key for key in by_key if key not in number]:
+        wanted, values = by_key[key]
+        number[key] = len(number) + 1
+        new_cells.append({"number": number[key], "places": wanted, "key": key})
+        new_facets += [{"name": name, "value": value, "cell": number[key]} for name, value in values.items()]
+    for table, rows in ((cells, new_cells), (facets, new_facets)):
+        if rows:
+            connection.execute(insert(table), rows)
+    return [number[json.dumps(cell)] for cell in of_rows]

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import pandas as pd
 
+from emokit.cleaning.checks import LABELS
 from emokit.cleaning.history import DECISION_COLUMNS
 
-TOLERANCE = 0.25  # of valence and arousal, within which annotators agree
+TOLERANCE = 0.25  # how far valence and arousal may lie apart where annotators agree
 _AFFECT = ["valence", "arousal"]
 
 
 def disagreeing(decisions: pd.DataFrame, tolerance: float = TOLERANCE) -> list[str]:
-    """Ids, in order, whose annotators differ in verdict or expression, or in valence or arousal by more than ``tolerance``."""
+    """Ids, in order, whose annotators differ in verdict or expression, or in affect by more than ``tolerance``."""
     said = decisions.assign(expression=decisions["expression"].fillna("")).groupby("id", sort=False)
-    differ = (said[["verdict", "expression"]].nunique() > 1).any(axis=1)
-    apart = ((said[_AFFECT].max() - said[_AFFECT].min()) > tolerance).any(axis=1)
-    return differ.index[differ | apart].tolist()
+    differ = (said[["verdict", "expression"]].nunique() > 1).any(axis=1) | ~_close(said, tolerance)
+    return differ.index[differ].tolist()
 
 
 def final_decisions(decisions: pd.DataFrame, rulings: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
-    """One decision per item: the adjudicated one, else what more than half of its annotators say.
+    """One decision per item: its ruling, else what more than half of its annotators say.
 
-    Valence and arousal are the majority's mean; items without a majority, or whose majority is
+    Valence and arousal are the majority's mean. Items without a majority, or whose majority lies
     further apart than ``tolerance``, are absent.
     """
     decisions = decisions[~decisions["id"].isin(rulings["id"])]
     camp = [decisions["id"], decisions["verdict"], decisions["expression"].fillna("")]
-    size = decisions.groupby(camp, sort=False)["annotator"].transform("size")
-    of_item = decisions.groupby("id", sort=False)["annotator"].transform("size")
-    decisions = decisions[2 * size > of_item]
-    said = decisions.groupby("id", sort=False)
-    single = decisions[said["id"].transform("size") == 1]
-    several = decisions[said["id"].transform("size") > 1]
-    said = several.groupby("id", sort=False)
-    together = ((said[_AFFECT].max() - said[_AFFECT].min()).fillna(0) <= tolerance).all(axis=1)
+    in_camp = decisions.groupby(camp, sort=False)["id"].transform("size")
+    in_all = decisions.groupby("id", sort=False)["id"].transform("size")
+    majority = decisions[2 * in_camp > in_all]
+    # One annotator is most often all there is, and needs no joining.
+    alone = ~majority["id"].duplicated(keep=False)
+    said = majority[~alone].groupby("id", sort=False)
     joined = said.agg(
         annotator=("annotator", ", ".join),
         time=("time", "max"),
@@ -41,21 +39,27 @@ def final_decisions(decisions: pd.DataFrame, rulings: pd.DataFrame, tolerance: f
         expression=("expression", "first"),
         valence=("valence", "mean"),
         arousal=("arousal", "mean"),
-        note=("note", lambda notes: "\n".join(note for note in notes if note)),
+        note=("note", lambda notes: "\n".join(filter(None, notes))),
     )
-    joined = joined[together].rename_axis("id").reset_index()
-    parts = [part for part in (rulings, single, joined) if len(part)]
-    return pd.concat(parts, ignore_index=True)[DECISION_COLUMNS] if parts else decisions[DECISION_COLUMNS]
+    parts = [rulings, majority[alone], joined[_close(said, tolerance)].reset_index()]
+    return pd.concat([part for part in parts if len(part)] or [decisions], ignore_index=True)[DECISION_COLUMNS]
 
 
-def as_ratings(decisions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """Long table of ratings (`emokit.evaluation.read_ratings`): the labels that annotators vouch for.
+def as_ratings(decisions: pd.DataFrame) -> pd.DataFrame:
+    """Long table of ratings (`emokit.evaluation.read_ratings`) of the labels that annotators vouch for.
 
-    Those are of the verdicts "correct" and "wrong"; one who calls a label wrong without saying what is
-    right rates nothing. ``labels`` are those that the items came with, row by row.
+    They vouch with the verdicts "correct" and "wrong"; who calls a label wrong without saying what
+    is right rates nothing. ``old_expression``, … are the labels that items came with.
     """
-    targets = ["expression", *_AFFECT]
-    said, before = decisions.reset_index(drop=True), labels.reset_index(drop=True)
-    changed = pd.concat([(said[t] != before[t]) & said[t].notna() for t in targets], axis=1).any(axis=1)
-    vouched = (said["verdict"] == "correct") | ((said["verdict"] == "wrong") & changed)
-    return said.loc[vouched, ["id", "annotator", *targets]].rename(columns={"id": "item"}).reset_index(drop=True)
+    pairs = [(decisions[name], decisions[f"old_{name}"]) for name in LABELS]
+    changed = pd.concat([(new != old) & (new.notna() | old.notna()) for new, old in pairs], axis=1).any(axis=1)
+    mended = (decisions["verdict"] == "wrong") & changed
+    vouched = decisions[mended | (decisions["verdict"] == "correct")]
+    several = vouched["id"].duplicated(keep=False)
+    return vouched.loc[several, ["id", "annotator", *LABELS]].rename(columns={"id": "item"}).reset_index(drop=True)
+
+
+def _close(said: pd.api.typing.DataFrameGroupBy, tolerance: float) -> pd.Series:
+    """Whether valence and arousal of each item lie together; where one annotator has none, that does not tell."""
+    apart = said[_AFFECT].max() - said[_AFFECT].min()
+    return ~(apart > tolerance).any(axis=1)

@@ -50,8 +50,8 @@ _PREFIX = "cleaning_"
 _Number = BigInteger().with_variant(Integer, "sqlite")
 
 
-def _table(name: str, *parts: Any) -> Table:
-    return Table(_PREFIX + name, metadata, *parts, sqlite_autoincrement=name == "log")
+def _table(name: str, *parts: Any, **options: Any) -> Table:
+    return Table(_PREFIX + name, metadata, *parts, sqlite_autoincrement=name == "log", **options)
 
 
 settings = _table("settings", Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
@@ -114,13 +114,15 @@ items = _table(
     Column("valence", Double),
     Column("arousal", Double),
 )
+# In the very words of the index, by which SQLite finds it.
+OPEN = items.c.open.is_(True)
 Index(
     f"{_PREFIX}items_open",
     items.c.cell,
     items.c.holders,
     items.c.position,
-    sqlite_where=items.c.open,
-    postgresql_where=items.c.open,
+    sqlite_where=OPEN,
+    postgresql_where=OPEN,
 )
 
 # What only shows: apart from the items, which stay small enough to be read through.

@@ -1,57 +1,47 @@
-"""A review project: what annotators decide, as a log that only grows.
+"""A review project: what annotators decide, in a log that only grows.
 
 >>> store = Store("review.db", overlap=0.1)
 >>> store.add("queue.parquet")
->>> [item] = store.take("anna")
+>>> (item,) = store.take("anna")
 >>> store.decide(item, "anna", "wrong", expression="sad", valence=-0.6)
 
-A decision is on disk when `Store.decide` returns; undo and redo append, too. Any number of
-notebooks may have the project open. Where they run on several machines, give all of them one
-PostgreSQL URL: SQLite does not work over network folders.
+A decision is on disk when `Store.decide` returns; skip, undo and redo are appended, too. Any
+number of notebooks may have a project open at once. Notebooks on several machines need
+PostgreSQL, because SQLite does not work over network folders.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import func, select
 
-from emokit import __version__
-from emokit.cleaning import assignment, intake
-from emokit.cleaning.database import Database
-from emokit.cleaning.history import DECISION_COLUMNS, standing
-from emokit.cleaning.opinions import TOLERANCE, as_ratings, disagreeing, final_decisions
-from emokit.cleaning.schema import (
-    annotators,
-    assignments,
-    columns,
-    facets,
-    items,
-    log,
-    metadata,
-    rulings,
-    settings,
+from emokit.cleaning import assignment, intake, journal
+from emokit.cleaning.checks import (
+    LABELS,
+    VERDICTS,
+    checked_annotator,
+    checked_decision,
+    checked_filter,
+    checked_item,
+    checked_settings,
 )
+from emokit.cleaning.database import Database
+from emokit.cleaning.opinions import TOLERANCE, as_ratings, disagreeing, final_decisions
+from emokit.cleaning.project import open_project
+from emokit.cleaning.reading import counting, read_log, ruling, shared
+from emokit.cleaning.schema import annotators, assignments, columns, facets, log, rulings
 from emokit.data.tables import Chunks, Table
 
-VERDICTS = ("correct", "wrong", "unsure", "no face", "bad crop", "duplicate")
-
-_FORMAT = 1  # of the tables
-_DEFAULTS = {"overlap": 0.0, "annotators_per_item": 2, "lease": 60.0}
-_LABELS = ("expression", "valence", "arousal")
-_LOG_COLUMNS = [column for column in log.c if column.name != "previous"]
-_DECISION = [log.c.item.label("id"), log.c.annotator, log.c.time, log.c.verdict, *(log.c[f"new_{name}"].label(name) for name in _LABELS), log.c.note]  # fmt: skip
+__all__ = ["VERDICTS", "Progress", "Store"]
 
 
 class Progress(NamedTuple):
-    """Opinions given, and those together with the open ones."""
+    """Opinions given, and how many they will be once none is open."""
 
     done: int
     total: int
@@ -66,8 +56,8 @@ class Store:
         Of the SQLite file, which is made if need be; or an SQLAlchemy URL, such as
         ``postgresql+pg8000://user:password@host/faces``.
     overlap : float, optional
-        Share of items, in [0, 1], that ``annotators_per_item`` annotators see, chosen by a hash of
-        the id; one annotator sees each of the others. By default 0.
+        Share in [0, 1] of items that ``annotators_per_item`` annotators see, chosen by a hash of
+        the id; the others are seen by one. By default 0.
     annotators_per_item : int, optional
         By default 2.
     lease : float, optional
@@ -77,9 +67,12 @@ class Store:
     Raises
     ------
     FileNotFoundError, PermissionError
-        The folder does not exist, or cannot be written.
+        The file's folder does not exist, or may not be written.
     ValueError
-        The project was made with other settings or by a newer emokit, or ``where`` is no project.
+        A setting is impossible or not the project's; ``where`` is no project, or a newer emokit's.
+    ConnectionError, TimeoutError, OSError
+        Here and in all methods: the server does not answer, another process does not let go of the
+        project, or the disk is full. Nothing was saved then.
     """
 
     def __init__(
@@ -91,26 +84,19 @@ class Store:
         lease: float | None = None,
     ) -> None:
         given = {"overlap": overlap, "annotators_per_item": annotators_per_item, "lease": lease}
-        _check_settings({name: value for name, value in given.items() if value is not None})
+        checked_settings(given)
         self._database = Database(where)
         with self._database.writing() as connection:
-            metadata.create_all(connection)
-            kept = {row.name: json.loads(row.value) for row in connection.execute(select(settings))}
-            if not kept:
-                kept = {name: _DEFAULTS[name] if value is None else value for name, value in given.items()}
-                kept |= {"format": _FORMAT, "folder": self._database.folder and str(self._database.folder)}
-                connection.execute(insert(settings), [{"name": n, "value": json.dumps(v)} for n, v in kept.items()])
-        self._settings = kept
-        _check_kept(self._database.name, kept, given)
+            self._settings = open_project(connection, self._database, given)
 
     def add(self, items: Table) -> int:
-        """Append a queue or samples table; the order of its rows is the order of review.
+        """Append a queue or samples table, in the order in which it is to be reviewed.
 
         Parameters
         ----------
         items : DataFrame or path
-            With ``id``; all columns are kept. Written in chunks: one that was stopped goes on
-            when it is called again. Ids that are there already are left as they are.
+            With ``id``; all columns are kept. It is written in chunks: where one call was
+            stopped, the next goes on. Ids that are there already are left as they are.
 
         Returns
         -------
@@ -120,54 +106,64 @@ class Store:
         Raises
         ------
         ValueError
-            As `emokit.data.read_table`; or valence or arousal is no number in [-1, 1].
+            As `emokit.data.read_table`; valence or arousal is no number in [-1, 1]; or a column
+            that held numbers holds text.
         """
-        about = intake.survey(items)
+        chunks = Chunks(items, intake.CHUNK)
+        about, new = intake.survey(items), 0
         with self._database.writing() as connection:
             intake.register(connection, about)
-        chunks, new = Chunks(items, intake.CHUNK), 0
+        sharing = self._settings["overlap"], self._settings["annotators_per_item"]
         for _, rows in chunks.read(range(len(chunks))):
             with self._database.writing() as connection:
-                new += intake.add_rows(
-                    connection, rows, self._settings["overlap"], self._settings["annotators_per_item"]
-                )
+                new += intake.add_rows(connection, rows, *sharing)
         return new
 
-    def items(self, ids: list[str]) -> pd.DataFrame:
+    def items(self, ids: Sequence[str]) -> pd.DataFrame:
         """Rows as they were added, in the order of ``ids``.
 
-        Images that lay below the project's folder are found again where both have moved.
+        Images that lay below the project's folder are found, too, when both have moved together.
 
         Raises
         ------
         ValueError
             There is no such item.
         """
-        made_in = self._settings["folder"] and Path(self._settings["folder"])
         with self._database.reading() as connection:
-            return intake.read_rows(connection, list(ids), self._database.folder, made_in)
+            table = intake.read_rows(connection, ids)
+        if "image" in table and self._settings["folders"]:
+            table["image"] = [self._where_now(image) for image in table["image"]]
+        return table
 
     def take(self, annotator: str, n: int = 1, where: Mapping[str, str] | None = None) -> list[str]:
         """Ids of the next items that an annotator has open, in the order of the queue.
 
-        First what they have taken back and what they have been given; then new items, given to
-        them now and to nobody else, unless it overlaps; last what they have skipped.
+        First what they have taken back and what they were given; then new items, which are given
+        to them now and to nobody else, unless they overlap; last what they have skipped.
 
         Parameters
         ----------
         annotator : str
         n : int
+            From 1 to 1000.
         where : mapping, optional
-            Values of filterable columns, such as ``{"expression": "happy"}``; see `choices`.
+            Values of columns, such as ``{"expression": "happy"}``: see `choices`.
 
         Returns
         -------
         list of str
-            Fewer than ``n`` where there are no more.
+            Less than ``n`` if there are no more.
+
+        Raises
+        ------
+        ValueError
+            ``annotator`` is empty, ``n`` out of range, or no item has such a value.
         """
+        if not 1 <= n <= assignment.MOST:
+            raise ValueError(f"take from 1 to {assignment.MOST} items at once, not {n!r}")
         with self._database.writing() as connection:
-            where = _checked_filter(connection, where)
-            who = self._seen(connection, annotator)
+            where = checked_filter(connection, where)
+            who = journal.here(connection, annotator, self._settings["lease"])
             assignment.release(connection, time.time() - 60 * self._settings["lease"], but=who.number)
             return assignment.take(connection, who.number, n, where)
 
@@ -184,7 +180,7 @@ class Store:
     ) -> int:
         """Append a decision; it is on disk when this returns.
 
-        A later decision of the same annotator on the same item replaces it, but both stay in the log.
+        A later decision of the same annotator on the same item counts instead; the log keeps both.
 
         Parameters
         ----------
@@ -192,21 +188,21 @@ class Store:
         verdict : {"correct", "wrong", "unsure", "no face", "bad crop", "duplicate"}
         expression : str, optional
         valence, arousal : float, optional
-            In [-1, 1]. None leaves the label that the item came with.
+            In [-1, 1]. What is None stays as the item came.
         note : str
 
         Returns
         -------
         int
-            Number of the row in the log.
+            Its number in the log.
 
         Raises
         ------
         ValueError
-            Before anything is written: the item or the verdict is unknown, there is no annotator,
+            Before anything is written: the item or the verdict is unknown, the annotator is empty,
             or valence or arousal is no number in [-1, 1].
         """
-        return self._decide("decide", item, annotator, verdict, (expression, valence, arousal), note)
+        return self._decide("decide", item, annotator, checked_decision(verdict, expression, valence, arousal, note))
 
     def adjudicate(
         self,
@@ -219,16 +215,14 @@ class Store:
         arousal: float | None = None,
         note: str = "",
     ) -> int:
-        """Append what holds in the end, as `decide`: it overrules all annotators in ``decisions(final=True)``."""
-        return self._decide("adjudicate", item, annotator, verdict, (expression, valence, arousal), note)
+        """Append what holds in the end: as `decide`, but it overrules all in ``decisions(final=True)``."""
+        decision = checked_decision(verdict, expression, valence, arousal, note)
+        return self._decide("adjudicate", item, annotator, decision)
 
     def skip(self, item: str, annotator: str) -> None:
-        """Put an item at the end of this annotator's queue; appended, too."""
+        """Put an item at the end of this annotator's queue."""
         with self._database.writing() as connection:
-            place, who = _place(connection, item), self._seen(connection, annotator)
-            seq = self._append(connection, who, "skip", place.id, previous=who.top)
-            self._point(connection, who, top=seq, redo=None)
-            self._settle(connection, who, place, turn=seq)
+            journal.skip(connection, journal.here(connection, annotator, self._settings["lease"]), item)
 
     def undo(self, annotator: str) -> str | None:
         """Take back this annotator's last decision, adjudication or skip.
@@ -236,50 +230,86 @@ class Store:
         Returns
         -------
         str or None
-            The item, which is open again and comes first in `take`; None if there is nothing left.
+            The item, which comes first in `take` again unless it was an adjudication; None if
+            nothing is left.
         """
         with self._database.writing() as connection:
-            who = self._seen(connection, annotator)
-            if who.top is None:
-                return None
-            entry = _row(connection, who.top)
-            seq = self._append(connection, who, "undo", entry.item, target=entry.seq, previous=who.redo)
-            self._point(connection, who, top=entry.previous, redo=seq)
-            self._settle(connection, who, _place(connection, entry.item), turn=-seq, action=entry.action)
-            return entry.item
+            return journal.undo(connection, journal.here(connection, annotator, self._settings["lease"]))
 
     def redo(self, annotator: str) -> str | None:
-        """Take back the last undo, unless this annotator has entered something since.
+        """Take back this annotator's last undo, unless they have entered something since.
 
         Returns
         -------
         str or None
-            The item; None if there is nothing to redo.
+            The item; None if nothing is left.
         """
         with self._database.writing() as connection:
-            who = self._seen(connection, annotator)
-            if who.redo is None:
-                return None
-            undone = _row(connection, who.redo)
-            entry = _row(connection, undone.target)
-            seq = self._append(connection, who, "redo", entry.item, target=entry.seq)
-            self._point(connection, who, top=entry.seq, redo=undone.previous)
-            turn = seq if entry.action == "skip" else None
-            self._settle(connection, who, _place(connection, entry.item), turn=turn, action=entry.action)
-            return entry.item
+            return journal.redo(connection, journal.here(connection, annotator, self._settings["lease"]))
 
     def current(self, item: str, annotator: str) -> dict[str, Any] | None:
-        """The decision of an annotator on an item that counts now, with the columns of `decisions`."""
+        """An annotator's decision on an item that counts now, by the names of `decisions`."""
         said = self.opinions(item)
-        said = said[said["annotator"] == _checked_annotator(annotator)]
+        said = said[said["annotator"] == checked_annotator(annotator)]
         return None if said.empty else said.iloc[0].to_dict()
 
     def opinions(self, item: str) -> pd.DataFrame:
-        """Decisions of all annotators on one item that count now, with the columns of `decisions`."""
+        """What counts now of one item, by the names of `decisions`."""
         with self._database.reading() as connection:
-            position = _place(connection, item).position
-            counting = select(*_DECISION).join(assignments, assignments.c.decision == log.c.seq)
-            return _decision_table(connection, counting.where(assignments.c.position == position).order_by(log.c.seq))
+            of_item = assignments.c.position == checked_item(connection, item).position
+            return read_log(connection, counting().where(of_item))
+
+    def decisions(self, final: bool = False, tolerance: float = TOLERANCE) -> pd.DataFrame:
+        """What counts now.
+
+        Parameters
+        ----------
+        final : bool
+            One row per item: its adjudication, else what more than half of its annotators say, with
+            their mean valence and arousal. Items without either are absent.
+        tolerance : float
+            How far valence and arousal of a majority may lie apart.
+
+        Returns
+        -------
+        DataFrame
+            One row per item and annotator, in the order of the queue: ``id``; ``annotator``;
+            ``time`` (UTC); ``verdict``; ``expression``, ``valence`` and ``arousal`` after the
+            decision; ``note``.
+        """
+        with self._database.reading() as connection:
+            if not final:
+                return read_log(connection, counting())
+            said = read_log(connection, counting(assignments.c.position))
+            ruled = read_log(connection, ruling(rulings.c.position))
+        table = final_decisions(said, ruled, tolerance)
+        place = pd.concat([said, ruled]).drop_duplicates("id").set_index("id")["position"]
+        return table.iloc[table["id"].map(place).argsort(kind="stable")].reset_index(drop=True)
+
+    def disagreements(self, tolerance: float = TOLERANCE) -> list[str]:
+        """Items, in the order of the queue, on which annotators disagree and nobody has adjudicated.
+
+        They differ in verdict, in the expression after it, or in valence or arousal by more than
+        ``tolerance``.
+        """
+        with self._database.reading() as connection:
+            unruled = assignments.c.position.not_in(select(rulings.c.position))
+            return disagreeing(read_log(connection, counting().where(shared(), unruled)), tolerance)
+
+    def agreement(self) -> pd.DataFrame:
+        """Ratings of items that several annotators have rated, for `emokit.evaluation.pairwise` and `coefficients`.
+
+        Returns
+        -------
+        DataFrame
+            ``item``, ``annotator``, ``expression``, ``valence``, ``arousal``: labels that annotators
+            vouch for, by the verdict "correct", or "wrong" with another label. Both saw the label
+            that the item came with, so they are not independent of it. Join ``subject`` where
+            persons have several faces.
+        """
+        with self._database.reading() as connection:
+            old = [log.c[f"old_{name}"] for name in LABELS]
+            return as_ratings(read_log(connection, counting(*old).where(shared())))
 
     def log(self) -> pd.DataFrame:
         """Every row ever appended, in order.
@@ -288,75 +318,14 @@ class Store:
         -------
         DataFrame
             ``seq``; ``time`` (UTC); ``annotator``; ``item``; ``action`` (decide, adjudicate, skip,
-            undo, redo); ``old_expression``, ``old_valence`` and ``old_arousal``, with which the item
-            came; ``new_…``, which the decision leaves; ``verdict``; ``note``; ``version`` of
-            emokit; ``target``, the ``seq`` that an undo or redo is about.
+            undo, redo); ``old_expression``, ``old_valence``, ``old_arousal``, with which the item
+            came; ``new_…``, which hold after the decision; ``verdict``; ``note``; ``version`` of
+            emokit; ``target``, the ``seq`` that an undo or redo is about. `replay` tells from it
+            what counted at any time.
         """
+        shown = [column for column in log.c if column is not log.c.previous]
         with self._database.reading() as connection:
-            rows = connection.execute(select(*_LOG_COLUMNS).order_by(log.c.seq)).all()
-        table = pd.DataFrame(rows, columns=[column.name for column in _LOG_COLUMNS])
-        affect = [f"{age}_{name}" for age in ("old", "new") for name in _LABELS[1:]]
-        return table.assign(
-            time=pd.to_datetime(table["time"], utc=True), target=table["target"].astype("Int64")
-        ).astype(dict.fromkeys(affect, float))
-
-    def decisions(self, final: bool = False, tolerance: float = TOLERANCE) -> pd.DataFrame:
-        """What counts now.
-
-        Parameters
-        ----------
-        final : bool
-            One row per item: the adjudication, else what more than half of its annotators say, with
-            their mean valence and arousal. Items on which there is no such majority are absent.
-        tolerance : float
-            How far valence and arousal of annotators who agree may lie apart.
-
-        Returns
-        -------
-        DataFrame
-            In the order of the queue, one row per item and annotator: ``id``; ``annotator``;
-            ``time`` (UTC); ``verdict``; ``expression``, ``valence`` and ``arousal`` after the
-            decision; ``note``.
-        """
-        with self._database.reading() as connection:
-            counting = select(*_DECISION).join(assignments, assignments.c.decision == log.c.seq)
-            said = _decision_table(connection, counting.order_by(assignments.c.position, log.c.seq))
-            if not final:
-                return said
-            ruled = _decision_table(connection, select(*_DECISION).join(rulings, rulings.c.seq == log.c.seq))
-            order = connection.scalars(select(items.c.id).order_by(items.c.position)).all()
-        table = final_decisions(said, ruled, tolerance)
-        place = pd.Series(range(len(order)), index=order)
-        return table.iloc[place[table["id"]].argsort()].reset_index(drop=True)
-
-    def disagreements(self, tolerance: float = TOLERANCE) -> list[str]:
-        """Items, in the order of the queue, on which annotators disagree and nobody has adjudicated.
-
-        They disagree on the verdict, on the expression after it, or on valence or arousal by more
-        than ``tolerance``.
-        """
-        said = self.decisions()
-        with self._database.reading() as connection:
-            ruled = select(items.c.id).join(rulings, rulings.c.position == items.c.position)
-            settled = set(connection.scalars(ruled))
-        return [item for item in disagreeing(said, tolerance) if item not in settled]
-
-    def agreement(self) -> pd.DataFrame:
-        """Ratings for `emokit.evaluation.pairwise` and `coefficients`.
-
-        Returns
-        -------
-        DataFrame
-            ``item``, ``annotator``, ``expression``, ``valence``, ``arousal``: the labels that
-            annotators vouch for, by the verdict "correct", or "wrong" with another label.
-        """
-        with self._database.reading() as connection:
-            counting = select(*_DECISION, *(log.c[f"old_{name}"] for name in _LABELS))
-            counting = counting.join(assignments, assignments.c.decision == log.c.seq)
-            rows = connection.execute(counting.order_by(assignments.c.position, log.c.seq)).all()
-        old = [f"old_{name}" for name in _LABELS]
-        table = pd.DataFrame(rows, columns=[*DECISION_COLUMNS, *old])
-        return as_ratings(table[DECISION_COLUMNS], table[old].set_axis(_LABELS, axis=1))
+            return read_log(connection, select(*shown).order_by(log.c.seq)).astype({"target": "Int64"})
 
     def progress(self, annotator: str | None = None, where: Mapping[str, str] | None = None) -> Progress:
         """How far an annotator is, or all together.
@@ -364,18 +333,16 @@ class Store:
         Returns
         -------
         Progress
-            ``done``: opinions given. ``total``: those, and the ones still open for this annotator, or
-            for anybody.
+            ``done``: opinions given. ``total``: with those that are open to this annotator, or
+            to anybody.
         """
         with self._database.reading() as connection:
-            where = _checked_filter(connection, where)
-            done = select(func.count()).where(
-                assignments.c.turn.is_(None), *assignment.within(assignments.c.cell, where)
-            )
-            number = None
+            where = checked_filter(connection, where)
+            decided = assignments.c.turn.is_(None), *assignment.within(assignments.c.cell, where)
+            done, number = select(func.count()).where(*decided), None
             if annotator is not None:
-                name = _checked_annotator(annotator)
-                # Somebody new has number 0: nothing done, everything open.
+                name = checked_annotator(annotator)
+                # Numbers start from 1: to somebody new, everything is open.
                 number = connection.scalar(select(annotators.c.number).where(annotators.c.name == name)) or 0
                 done = done.where(assignments.c.annotator == number)
             count = connection.scalar(done)
@@ -384,150 +351,30 @@ class Store:
     def choices(self) -> dict[str, list[str]]:
         """Columns that `take` and `progress` filter by, and their values.
 
-        These are columns of text, or of true and false, with up to 100 values when they were first added.
+        Those are columns of text, or of true and false, with up to 100 values when they were
+        first added; not ``id``, ``image`` and ``why``.
         """
         with self._database.reading() as connection:
-            rows = connection.execute(
-                select(facets.c.name, facets.c.value)
-                .join(columns, columns.c.name == facets.c.name)
-                .group_by(facets.c.name, facets.c.value, columns.c.number)
-                .order_by(columns.c.number, facets.c.value)
-            ).all()
-        return {name: [value for column, value in rows if column == name] for name in dict.fromkeys(r[0] for r in rows)}
+            names = connection.scalars(select(columns.c.name).where(columns.c.filterable).order_by(columns.c.number))
+            found: dict[str, list[str]] = {name: [] for name in names}
+            for name, value in connection.execute(select(facets.c.name, facets.c.value).distinct()):
+                found[name].append(value)
+        return {name: sorted(values) for name, values in found.items()}
 
     def close(self) -> None:
-        """Close the files; nothing waits to be saved."""
+        """Let go of the database; everything is saved already."""
         self._database.close()
 
-    def _decide(
-        self, action: str, item: str, annotator: str, verdict: str, labels: tuple[Any, Any, Any], note: str
-    ) -> int:
-        new = _checked_labels(verdict, labels, note)
+    def _decide(self, action: str, item: str, annotator: str, decision: dict[str, Any]) -> int:
         with self._database.writing() as connection:
-            place, who = _place(connection, item), self._seen(connection, annotator)
-            old = {name: getattr(place, name) for name in _LABELS}
-            values = {f"old_{name}": label for name, label in old.items()}
-            values |= {f"new_{name}": old[name] if new[name] is None else new[name] for name in _LABELS}
-            seq = self._append(
-                connection, who, action, item, previous=who.top, verdict=verdict, note=_unicode(note), **values
-            )
-            self._point(connection, who, top=seq, redo=None)
-            self._settle(connection, who, place, turn=None, action=action)
-            return seq
+            who = journal.here(connection, annotator, self._settings["lease"])
+            return journal.decide(connection, who, item, action, decision)
 
-    def _append(self, connection: Connection, who: Any, action: str, item: str, **values: Any) -> int:
-        now = datetime.now(UTC).isoformat(timespec="microseconds")
-        row = {"time": now, "annotator": who.name, "item": item, "action": action, "version": __version__}
-        return connection.execute(insert(log), row | values).inserted_primary_key[0]
-
-    def _seen(self, connection: Connection, annotator: str) -> Any:
-        """The annotator's row, who is here now."""
-        name, now = _checked_annotator(annotator), time.time()
-        known = select(annotators).where(annotators.c.name == name)
-        who = connection.execute(known).one_or_none()
-        if who is None:
-            connection.execute(insert(annotators), {"name": name, "seen": now})
-            return connection.execute(known).one()
-        # A write to disk only once in a while.
-        if now - who.seen > 6 * self._settings["lease"]:
-            connection.execute(update(annotators).where(annotators.c.number == who.number).values(seen=now))
-        return who
-
-    def _point(self, connection: Connection, who: Any, **pointers: int | None) -> None:
-        connection.execute(update(annotators).where(annotators.c.number == who.number).values(**pointers))
-
-    def _settle(self, connection: Connection, who: Any, place: Any, turn: int | None, action: str = "decide") -> None:
-        """Bring up to date what follows from the log for one item."""
-        rows = connection.execute(select(log).where(log.c.item == place.id).order_by(log.c.seq)).all()
-        if action == "adjudicate":
-            ruling = standing(rows, "adjudicate")
-            connection.execute(rulings.delete().where(rulings.c.position == place.position))
-            if ruling is not None:
-                connection.execute(insert(rulings), {"position": place.position, "seq": ruling.seq})
-            return
-        assignment.hold(connection, who.number, place.position, place.cell)
-        decision = standing(row for row in rows if row.annotator == who.name)
-        connection.execute(
-            update(assignments)
-            .where(assignments.c.annotator == who.number, assignments.c.position == place.position)
-            .values(turn=turn, decision=decision and decision.seq)
-        )
-
-
-def _place(connection: Connection, item: str) -> Any:
-    row = connection.execute(select(items).where(items.c.id == str(item))).one_or_none()
-    if row is None:
-        raise ValueError(f"the project has no item {item!r}; add() it, or see whether ids have changed")
-    return row
-
-
-def _row(connection: Connection, seq: int) -> Any:
-    return connection.execute(select(log).where(log.c.seq == seq)).one()
-
-
-def _decision_table(connection: Connection, query: Any) -> pd.DataFrame:
-    table = pd.DataFrame(connection.execute(query).all(), columns=DECISION_COLUMNS)
-    return table.assign(time=pd.to_datetime(table["time"], utc=True)).astype({"valence": float, "arousal": float})
-
-
-def _checked_annotator(annotator: str) -> str:
-    if not isinstance(annotator, str) or not annotator.strip():
-        raise ValueError(f"the annotator is {annotator!r}; give a name, so that the log says who decided")
-    return _unicode(annotator.strip())
-
-
-def _unicode(text: str) -> str:
-    """``text``, of which halves of characters, as a browser cuts them, become U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _checked_labels(verdict: str, labels: tuple[Any, Any, Any], note: str) -> dict[str, Any]:
-    if verdict not in VERDICTS:
-        raise ValueError(f"{verdict!r} is no verdict; choose one of {', '.join(VERDICTS)}")
-    expression, *affect = labels
-    if expression is not None and (not isinstance(expression, str) or not expression.strip()):
-        raise ValueError(f"expression is {expression!r}; give its name, or None to leave it")
-    if not isinstance(note, str):
-        raise ValueError(f"the note is {note!r}; give text")
-    numbers = []
-    for name, value in zip(_LABELS[1:], affect, strict=True):
-        try:
-            number = None if value is None else float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if number is not None and not -1 <= number <= 1:
-            raise ValueError(f"{name} is {value!r}; give a number in [-1, 1], or None to leave it")
-        numbers.append(number)
-    return dict(zip(_LABELS, (expression and _unicode(expression), *numbers), strict=True))
-
-
-def _checked_filter(connection: Connection, where: Mapping[str, str] | None) -> dict[str, str]:
-    where = dict(where or {})
-    for name, value in where.items():
-        known = connection.scalars(select(facets.c.value).where(facets.c.name == name).distinct()).all()
-        if not known:
-            names = connection.scalars(select(columns.c.name).where(columns.c.filterable).order_by(columns.c.number))
-            raise ValueError(f"items cannot be filtered by {name!r}, only by {', '.join(names) or 'nothing'}")
-        if value not in known:
-            raise ValueError(f"no item has the {name} {value!r}; there are {', '.join(sorted(known))}")
-    return where
-
-
-def _check_settings(given: dict[str, Any]) -> None:
-    if not 0 <= given.get("overlap", 0) <= 1:
-        raise ValueError(f"overlap is a share in [0, 1], got {given['overlap']!r}")
-    if given.get("annotators_per_item", 1) < 1:
-        raise ValueError(f"annotators_per_item is at least 1, got {given['annotators_per_item']!r}")
-    if not given.get("lease", 1) > 0:
-        raise ValueError(f"lease is in minutes, more than 0, got {given['lease']!r}")
-
-
-def _check_kept(name: str, kept: dict[str, Any], given: dict[str, Any]) -> None:
-    if kept["format"] != _FORMAT:
-        raise ValueError(f"{name} was made by a newer emokit; update yours")
-    for setting, value in given.items():
-        if value is not None and value != kept[setting]:
-            raise ValueError(
-                f"{name} was made with {setting}={kept[setting]!r}, not {value!r}; leave the setting out, or make "
-                "another project"
-            )
+    def _where_now(self, image: str) -> str:
+        """An image's path, in this project's folder if it has moved there from an earlier one."""
+        path = Path(image)
+        *earlier, now = map(Path, self._settings["folders"])
+        if earlier and not path.exists():
+            moved = (now / path.relative_to(old) for old in earlier if path.is_relative_to(old))
+            return next((str(there) for there in moved if there.exists()), image)
+        return image
