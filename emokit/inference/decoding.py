@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,44 +115,45 @@ def _decoded(
     """Time (s), and the frame or what is wrong with it, in the order shown."""
     start = (container.start_time or 0) / av.time_base
     step = 1 / float(stream.average_rate or 25)
-    # Decoders complain of a frame before they give those that are shown before it.
-    waiting: list[tuple[float, str]] = []
     last = -step
-    for item in _packets(container, stream):
-        if isinstance(item, tuple):
-            when, problem = item
-            waiting.append((last + step if when is None else float(when) - start, problem))
+    # A decoder complains of a frame before it gives those that are shown earlier.
+    waiting: list[tuple[float, str]] = []
+    for item, problem in _given(container, stream):
+        # Raw streams have no times; their frames are evenly spaced.
+        when = last + step if item is None or item.pts is None else float(item.pts * item.time_base) - start
+        when = round(when, 6)
+        if problem:
+            waiting.append((when, problem))
             waiting.sort()
             continue
-        # Raw streams have no times; their frames are evenly spaced.
-        last = last + step if item.time is None else round(item.time - start, 6)
-        while waiting and waiting[0][0] < last:
+        while waiting and waiting[0][0] < when:
             yield waiting.pop(0)
-        yield last, "the decoder had to guess parts of it" if item.is_corrupt else item
+        last = when
+        yield when, "the decoder had to guess parts of it" if item.is_corrupt else item
     yield from waiting
     missing = _seconds(container, stream) - last - step
     if missing > 1:
         yield last + step, f"pictures end here, {missing:.1f} s before the file does: is it whole?"
 
 
-def _packets(
+def _given(
     container: av.container.InputContainer, stream: av.VideoStream
-) -> Iterator[av.VideoFrame | tuple[Fraction | None, str]]:
-    """Frames, and times of those that cannot be decoded with what is wrong, as the decoder gives them."""
+) -> Iterator[tuple[av.VideoFrame | av.Packet | None, str]]:
+    """Frames as the decoder gives them, and packets with what is wrong with them."""
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets, None)
         except av.FFmpegError as error:
-            yield None, f"the file is damaged from here on ({error.strerror})"
+            yield None, f"cannot be read from the file ({error.strerror}), nor can what follows"
             return
         if packet is None:
             return
         try:
-            yield from packet.decode()
+            for frame in packet.decode():
+                yield frame, ""
         except av.FFmpegError as error:
-            when = None if packet.pts is None else packet.pts * packet.time_base
-            yield when, f"cannot be decoded ({error.strerror})"
+            yield packet, f"cannot be decoded ({error.strerror})"
 
 
 def _seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float:

@@ -35,7 +35,7 @@ class Parts:
         self.folder = self.out.with_name(f"{self.out.name}.unfinished")
         self.finished = self.out.exists()
         if self.finished:
-            self._refuse_others(self.out, _metadata(self.out, "about") if self.out.is_file() else None)
+            self._refuse_others(self.out, _metadata(self.out, "about"))
             shutil.rmtree(self.folder, ignore_errors=True)  # left by a process that was killed at its very end
             return
         about_path = self.folder / "_about.json"
@@ -88,7 +88,11 @@ class Parts:
 
 
 def _metadata(path: Path, name: str) -> dict[str, Any] | None:
-    found = (pq.read_schema(path).metadata or {}).get(f"emokit_{name}".encode())
+    """None where the file has no such entry, or is something else altogether."""
+    try:
+        found = (pq.read_schema(path).metadata or {}).get(f"emokit_{name}".encode())
+    except (pa.ArrowInvalid, OSError):
+        return None
     return None if found is None else json.loads(found)
 
 

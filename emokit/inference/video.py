@@ -158,7 +158,9 @@ def predict_video(
     if broken:
         report = parts.out.with_name(f"{parts.out.stem}_broken.csv")
         write_table(pd.DataFrame(broken), report)
-        warnings.warn(f"{len(broken)} frames of {video} are broken and left out; {report} lists them", stacklevel=2)
+        warnings.warn(
+            f"left out {len(broken)} broken frame{'s'[: len(broken) > 1]} of {video}; {report} lists them", stacklevel=2
+        )
     return parts.out
 
 
