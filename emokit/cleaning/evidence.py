@@ -112,7 +112,7 @@ def _number(name: str, labels: NDArray[np.float64], said: NDArray[np.float64]) -
         rows = np.flatnonzero(residual > _FAR * 1.4826 * np.median(residual[known]))
     else:
         rows = np.array([], dtype=np.int64)
-    why = [f"model says {name} {a:.2f}, label is {b:.2f}" for a, b in zip(said[rows], labels[rows], strict=True)]
+    why = [f"model says {name} {a:z.2f}, label is {b:z.2f}" for a, b in zip(said[rows], labels[rows], strict=True)]
     return Evidence("disagreement", quality, rows, why)
 
 
@@ -134,5 +134,5 @@ def _numbers(table: pd.DataFrame, name: str) -> NDArray[np.float64]:
 
 def _in_words(expression: object, valence: float, arousal: float) -> str:
     """A label such as "sad at (-0.40, -0.25)"."""
-    place = f"at ({valence:.2f}, {arousal:.2f})" if np.isfinite([valence, arousal]).all() else ""
+    place = f"at ({valence:z.2f}, {arousal:z.2f})" if np.isfinite([valence, arousal]).all() else ""
     return " ".join([str(expression)] * bool(pd.notna(expression)) + [place] * bool(place))

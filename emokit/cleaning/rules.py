@@ -157,7 +157,7 @@ def _refuse(samples: pd.DataFrame, bad: pd.Series, column: str, problem: str) ->
 def _explained(name: str, part: Rule, known: dict[str, np.ndarray], before: np.ndarray) -> list[str]:
     """What fails, in words: "happy needs valence > 0, has valence -0.35"."""
     spoken = [k for k in known if k in part.text]
-    values = ([f"{k} {value:.3g}" for value in known[k]] for k in spoken)
+    values = ([f"{k} {value:z.3g}" for value in known[k]] for k in spoken)
     return [
         ("; " if earlier else f"{name} ") + f"needs {part.text}, has {', '.join(row)}"
         for earlier, *row in zip(before, *values, strict=True)

@@ -2,6 +2,7 @@
 
 from emokit.data.afew_va import person_independent_folds, read_afew_va
 from emokit.data.affectnet import read_affectnet
+from emokit.data.cleaned import apply_cleaned
 from emokit.data.crops import crop_face, crop_matrix, tight_box, to_photograph
 from emokit.data.dataset import FaceDataset
 from emokit.data.harms import fade_pictures, shift_labels, thin_out
@@ -16,6 +17,7 @@ __all__ = [
     "DataError",
     "FaceDataset",
     "ImageError",
+    "apply_cleaned",
     "crop_face",
     "crop_matrix",
     "extract_frames",

@@ -15,20 +15,24 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold
 
+from emokit.data.cleaned import apply_cleaned
 from emokit.data.crops import tight_box
 from emokit.data.problems import DataError, Problems
-from emokit.data.tables import BOX, write_table
+from emokit.data.tables import BOX, Table, write_table
 
 LIMIT = 10  # valence and arousal are whole numbers from -LIMIT to LIMIT
 
 
-def read_afew_va(folder: str | os.PathLike, *, on_error: str = "raise") -> pd.DataFrame:
+def read_afew_va(folder: str | os.PathLike, *, cleaned: Table | None = None, on_error: str = "raise") -> pd.DataFrame:
     """Samples table of AFEW-VA.
 
     Parameters
     ----------
     folder : path
         Holds the numbered clips, at any depth (the release comes in twelve parts).
+    cleaned : DataFrame or path, optional
+        A cleaned list: what it drops goes, labels that it corrects replace; see
+        `emokit.data.apply_cleaned`.
     on_error : {"raise", "skip"}
         See `Problems`; `skipped` tells what was left out.
 
@@ -43,6 +47,8 @@ def read_afew_va(folder: str | os.PathLike, *, on_error: str = "raise") -> pd.Da
     DataError
         No clips, a malformed file or frame, or a picture that no frame describes; the message
         names it. Pictures are not opened.
+    ValueError
+        The cleaned list does not fit; the message names ids.
     """
     folder, problems = Path(folder).absolute(), Problems(on_error)
     # Found by their pictures too: a clip that has lost its JSON is to be named.
@@ -63,6 +69,8 @@ def read_afew_va(folder: str | os.PathLike, *, on_error: str = "raise") -> pd.Da
             f"no frame in {folder} can be used; {len(problems.found)} problems, the first: {problems.found[:1]}"
         )
     samples = pd.DataFrame(rows)
+    if cleaned is not None:
+        samples = apply_cleaned(samples, cleaned, problems).reset_index(drop=True)
     return problems.attach(samples)
 
 

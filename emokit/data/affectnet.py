@@ -24,9 +24,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from emokit.data.cleaned import apply_cleaned
 from emokit.data.crops import tight_box
 from emokit.data.problems import DataError, Problems
-from emokit.data.tables import BOX
+from emokit.data.tables import BOX, Table, read_table
 from emokit.data.unpickle import load_pickle
 from emokit.models.emofan import EXPRESSIONS
 
@@ -50,6 +51,7 @@ def read_affectnet(
     layout: str | None = None,
     n_expressions: int = 8,
     check_images: bool = False,
+    cleaned: Table | None = None,
     on_error: str = "raise",
 ) -> pd.DataFrame:
     """Samples table of AffectNet.
@@ -65,6 +67,10 @@ def read_affectnet(
         5 keeps neutral, happy, sad, surprise and anger.
     check_images : bool
         Report rows whose picture is missing (slow on network disks).
+    cleaned : DataFrame or path, optional
+        A cleaned list of the subset: what it drops goes, labels that it corrects replace; see
+        `emokit.data.apply_cleaned`. Corrected expressions decide which of the five classes a face
+        is in.
     on_error : {"raise", "skip"}
         See `Problems`; `skipped` tells what was left out.
 
@@ -79,11 +85,15 @@ def read_affectnet(
     ------
     DataError
         No such files, or a malformed row; the message names file and row.
+    ValueError
+        The cleaned list does not fit; the message names ids.
     """
     path, layout = _find(Path(folder), subset, layout)
     problems = Problems(on_error)
     parts = {"csv": _csv, "npy": _npy, "pickle": _pickle}[layout](path, problems)
-    kept = [_checked(part, path, n_expressions, check_images, problems) for part in parts]
+    # A list may move faces from one class into another.
+    n_read = n_expressions if cleaned is None else 8
+    kept = [_checked(part, path, n_read, check_images, problems) for part in parts]
     if not kept:
         raise DataError(f"{path} holds no face; give the folder of a whole subset")
     samples = pd.concat([samples for samples, _ in kept], ignore_index=True)
@@ -94,7 +104,18 @@ def read_affectnet(
     samples.attrs["left_out"] = {
         reason: sum(counts[reason] for _, counts in kept) for reason in ("expression", "valence or arousal")
     }
+    if cleaned is not None:
+        samples = _cleaned(samples, read_table(cleaned), n_expressions, problems)
     return problems.attach(samples)
+
+
+def _cleaned(samples: pd.DataFrame, cleaned: pd.DataFrame, n_expressions: int, problems: Problems) -> pd.DataFrame:
+    """``samples`` of all classes under a list of these, or of the chosen ones."""
+    chosen = samples["expression"].isin(EXPRESSIONS[n_expressions])
+    laid = apply_cleaned(samples[chosen | samples["id"].isin(cleaned["id"].astype(str))], cleaned, problems)
+    kept = laid[laid["expression"].isin(EXPRESSIONS[n_expressions])].reset_index(drop=True)
+    kept.attrs["left_out"]["expression"] += len(samples) - laid.attrs["cleaned"]["dropped"] - len(kept)
+    return kept
 
 
 def _find(folder: Path, subset: str, layout: str | None) -> tuple[Path, str]:

@@ -98,8 +98,11 @@ def _check(node: ast.expr) -> None:
         for sign in node.ops:
             if type(sign) not in _COMPARE:
                 raise SyntaxError("it compares by another sign than <, <=, > and >=")
-        for operand in (node.left, *node.comparators):
+        operands = (node.left, *node.comparators)
+        for operand in operands:
             _check_operand(operand)
+        if not any(isinstance(operand, ast.Name) for operand in operands):
+            raise SyntaxError(f"{ast.unparse(node)!r} speaks of none of {', '.join(NAMES)}")
     else:
         raise SyntaxError(f"{ast.unparse(node)!r} is no comparison")
 

@@ -25,6 +25,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from emokit.data.consistency import RULES, rule
 from emokit.data.crops import tight_box
 from emokit.data.face_drawing import Look, Scene, draw_face, mix
 from emokit.data.face_geometry import AU_NAMES, ActionUnits, Geometry, Points, Pose, Shape, face_geometry
@@ -93,17 +94,7 @@ def action_units(expression: str, intensity: float = 1.0) -> ActionUnits:
 
 def consistent(expression: str, valence: float, arousal: float) -> bool:
     """Whether the label fits valence and arousal (the consistency check of AffectNet labels)."""
-    intensity = np.hypot(valence, arousal)
-    return {
-        "neutral": intensity < 0.2,
-        "happy": valence > 0 and intensity > 0.2,
-        "sad": valence < 0 and intensity > 0.2,
-        "surprise": arousal > 0 and intensity > 0.2,
-        "fear": arousal >= 0 >= valence and intensity > 0.2,
-        "disgust": valence < 0 and intensity > 0.3,
-        "anger": arousal > 0 and intensity > 0.2,
-        "contempt": valence < 0 and intensity > 0.2,
-    }[expression]
+    return bool(rule(RULES[expression])(valence, arousal))
 
 
 def draw_action_units(expression: str, rng: np.random.Generator) -> ActionUnits:

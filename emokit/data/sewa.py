@@ -25,8 +25,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm.auto import tqdm
 
+from emokit.data.cleaned import apply_cleaned
 from emokit.data.problems import DataError, Problems
-from emokit.data.tables import read_table
+from emokit.data.tables import Table, read_table
 
 PATTERN = (
     r"(?P<recording>(?P<culture>C\d+)_(?P<session>S\d+)_(?P<person>P\d+)_\w+?)"
@@ -43,6 +44,7 @@ def read_sewa(
     pattern: str = PATTERN,
     persons: Literal["culture", "session"] = "culture",
     every: int = 1,
+    cleaned: Table | None = None,
     on_error: str = "raise",
 ) -> pd.DataFrame:
     """Samples table of SEWA: one row per annotated video frame.
@@ -61,6 +63,9 @@ def read_sewa(
         one person for two.
     every : int
         Read each ``every``-th frame; neighbours differ little.
+    cleaned : DataFrame or path, optional
+        A cleaned list of the same frames: what it drops goes, labels that it corrects replace the
+        mean of the annotators; see `emokit.data.apply_cleaned`.
     on_error : {"raise", "skip"}
         See `Problems`; `skipped` tells what was left out.
 
@@ -78,6 +83,8 @@ def read_sewa(
     DataError
         No traces, a malformed trace or video, a name that ``PATTERN`` does not fit, or a
         recording that is there twice; the message names file and row.
+    ValueError
+        The cleaned list does not fit; the message names ids.
     """
     if persons not in ("culture", "session") or every < 1:
         raise ValueError(f"persons is 'culture' or 'session' and every at least 1, got {persons!r} and {every}")
@@ -118,6 +125,8 @@ def read_sewa(
         raise DataError(f"no recording in {folder} can be used; the first problem: {problems.found[0]['problem']}")
     samples = pd.concat(tables, ignore_index=True)
     samples.attrs["left_out"] = left_out
+    if cleaned is not None:
+        samples = apply_cleaned(samples, cleaned, problems).reset_index(drop=True)
     return problems.attach(samples)
 
 

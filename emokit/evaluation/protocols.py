@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from emokit.data.cleaned import apply_cleaned
 from emokit.data.tables import Table, read_table
 from emokit.evaluation.report import report
 
 
 def cleaned(samples: Table, cleaning: Table) -> pd.DataFrame:
-    """The samples that a cleaning list keeps.
+    """The samples that a cleaning list keeps, with the labels that it corrects.
 
     The paper reports both: ``report(predictions, samples, data="AffectNet")`` beside
     ``report(predictions, cleaned(samples, "kept.csv"), data="AffectNet, clean set")``.
@@ -24,7 +25,8 @@ def cleaned(samples: Table, cleaning: Table) -> pd.DataFrame:
     samples : DataFrame or path
     cleaning : DataFrame or path
         ``id`` of every sample kept, as in the paper's lists; or, with a column ``verdict``, a
-        word for every sample, of which "keep" keeps it.
+        word for every sample, of which "keep" keeps it. Labels that it holds replace those of the
+        samples: see `emokit.data.apply_cleaned`.
 
     Returns
     -------
@@ -36,22 +38,7 @@ def cleaned(samples: Table, cleaning: Table) -> pd.DataFrame:
     ValueError
         The list names an id that samples lack, gives a sample no verdict, or keeps none.
     """
-    samples, cleaning = read_table(samples), read_table(cleaning)
-    ids, listed = samples["id"].astype(str), cleaning["id"].astype(str)
-    unknown = listed[~listed.isin(ids)]
-    if len(unknown):
-        raise ValueError(
-            f"{len(unknown)} of {len(listed)} ids in the cleaning list are not among the samples, "
-            f"such as {unknown.iloc[0]!r}; is it the list of another set?"
-        )
-    if "verdict" in cleaning:
-        unjudged = ids[~ids.isin(listed[cleaning["verdict"].notna()])]
-        if len(unjudged):
-            raise ValueError(f"{len(unjudged)} samples have no verdict, such as {unjudged.iloc[0]!r}; judge them too")
-        listed = listed[cleaning["verdict"] == "keep"]
-    if not len(listed):
-        raise ValueError("the cleaning list keeps no sample; list the ids to keep, or write 'keep' as their verdict")
-    return samples[ids.isin(listed)]
+    return apply_cleaned(read_table(samples), cleaning)
 
 
 def by_group(predictions: Table, samples: Table, column: str, **options: Any) -> pd.DataFrame:
