@@ -20,17 +20,18 @@ from emokit.plots.parts import count, headline, in_words
 
 # Verdicts are told apart by fill and by words, not by colour alone.
 _MARKS = {
-    "differs": ("#d55e00", "o", "#d55e00"),
-    "differs a little": ("#0072b2", "o", "#0072b2"),
-    "can't tell": (INK, "o", "white"),
-    "no large difference": (INK, "o", INK),
-    "too few to say": (FAINT, "x", FAINT),
+    "differs": ("#d55e00", "#d55e00"),
+    "differs a little": ("#0072b2", "#0072b2"),
+    "can't tell": (INK, "white"),
+    "no large difference": (INK, INK),
 }
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
 
 
 def forest(found: Audit, target: str = "valence", metric: str = "CCC", *, ax: Axes | None = None) -> Axes:
     """Difference to the rest of every group, with its interval; grey: less than what is worth acting on.
+
+    Groups with too few persons to say anything are counted, not drawn.
 
     Parameters
     ----------
@@ -45,45 +46,45 @@ def forest(found: Audit, target: str = "valence", metric: str = "CCC", *, ax: Ax
         The metric of this target was not tested.
     """
     rows = _tested(found, target, metric)
-    order = {name: k for k, name in enumerate(dict.fromkeys(found.groups["columns"]))}
-    rows = rows.assign(place=rows["columns"].map(order)).sort_values(["place", "group"], kind="stable")
+    sound = rows["verdict"].isin(_MARKS)
+    left, rows = (~sound).sum(), rows[sound]
+    order = [name for name in dict.fromkeys(found.groups["columns"]) if name in set(rows["columns"])]
+    rows = rows.assign(place=rows["columns"].map(order.index)).sort_values(["place", "group"], kind="stable")
     worth = found.settings.worth[metric]
-    gaps = (rows["place"] != rows["place"].shift()).cumsum().to_numpy() - 1
-    y = np.arange(len(rows)) + 1.3 * (gaps + 1)
-    ax = ax or plt.subplots(figsize=(8, 1.6 + 0.25 * (y.max() + 1)), layout="constrained")[1]
+    y = np.arange(len(rows)) + 1.3 * (rows["place"].to_numpy() + 1)
+    bottom = y.max(initial=0) + 0.8
+    ax = ax or plt.subplots(figsize=(8, 1.7 + 0.25 * bottom), layout="constrained")[1]
     ax.axvspan(-worth, worth, color="#efefec", zorder=0)
     ax.axvline(0, color=FAINT, linewidth=1, zorder=1)
-    for verdict, (line, marker, fill) in _MARKS.items():
+    for verdict, (line, fill) in _MARKS.items():
         chosen = (rows["verdict"] == verdict).to_numpy()
         if chosen.any():
             some = rows[chosen]
             ax.hlines(y[chosen], some["low"], some["high"], color=line, linewidth=1.5, zorder=2)
-            ax.scatter(some["difference"], y[chosen], s=34, color=fill, edgecolor=None if marker == "x" else line,
-                       marker=marker, linewidth=1.2, zorder=3, label=verdict)  # fmt: skip
-    # Wide intervals of tiny groups must not squeeze what can be said.
-    sound = rows[rows["verdict"] != "too few to say"]
-    ends = (sound if len(sound) else rows)[["difference", "low", "high"]].to_numpy()
-    reach = 1.15 * max(np.nanmax(np.abs(ends), initial=0), 1.5 * worth)
+            ax.scatter(some["difference"], y[chosen], s=34, color=fill, edgecolor=line, linewidth=1.2, zorder=3,
+                       label=verdict)  # fmt: skip
+    reach = 1.15 * max(np.nanmax(np.abs(rows[["difference", "low", "high"]].to_numpy()), initial=0), 1.5 * worth)
     ax.set_xlim(-reach, reach)
     ax.set_yticks(y, rows["group"])
     for place, name in enumerate(order):
-        here = y[(rows["place"] == place).to_numpy()]
-        if len(here):
-            ax.annotate(name, (0, here[0] - 0.95), (-4, 0), xycoords=("axes fraction", "data"), va="center", ha="right",
-                        textcoords="offset points", fontsize=9, weight="bold", color=INK)  # fmt: skip
+        top = y[(rows["place"] == place).to_numpy()].min()
+        ax.annotate(name, (0, top - 0.95), (-4, 0), xycoords=("axes fraction", "data"), va="center", ha="right",
+                    textcoords="offset points", fontsize=9, weight="bold", color=INK)  # fmt: skip
     for height, row in zip(y, rows.itertuples(), strict=True):
         ax.annotate(f"{row.subjects:,}", (1, height), (8, 0), xycoords=("axes fraction", "data"), va="center",
                     textcoords="offset points", fontsize=8, color=INK, annotation_clip=False)  # fmt: skip
     persons = _persons(found)
     ax.annotate(persons, (1, 0.2), (8, 0), xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8,
                 va="center", color=INK, annotation_clip=False)  # fmt: skip
-    ax.set_ylim(y.max() + 0.8, -0.4)
+    ax.set_ylim(bottom, -0.4)
     ax.tick_params(axis="y", length=0, labelsize=9)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.set_xlabel(_reading(metric, target))
-    level = f"{found.settings.level:.0%} intervals, each for itself"
-    headline(ax, f"{_title(metric, target)}: group less rest", f"{level}; grey band: smaller than ±{worth:g}")
-    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.45, -0.7 / ax.figure.get_figheight()), ncols=3,
+    detail = f"{found.settings.level:.0%} intervals, each for itself; grey band: smaller than ±{worth:g}"
+    more = f"\n{count([left], 'group')} left out: too few to say" if left else ""
+    headline(ax, f"{_title(metric, target)}: group less rest", detail + more)
+    if len(rows):
+        ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.45, -0.7 / ax.figure.get_figheight()), ncols=3,
               fontsize=8, handletextpad=0.2)  # fmt: skip
     return ax
 
@@ -242,6 +243,7 @@ def coverage_map(data: DataAudit, column: str) -> Figure:
     axes[-1, 0].set_ylabel("arousal →", fontsize=9)
     key = figure.colorbar(plt.cm.ScalarMappable(norm, "viridis_r"), ax=axes, shrink=0.6, aspect=18, pad=0.02)
     key.outline.set_visible(False)
+    key.ax.yaxis.set_major_formatter("{x:,.0f}")
     key.set_label("faces", fontsize=9, color=INK)
     figure.suptitle(f"Labels by {column}; ×: others have faces there, the group none", x=0.01, ha="left", fontsize=11,
                     color=INK)  # fmt: skip

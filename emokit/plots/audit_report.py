@@ -62,6 +62,7 @@ class Section(NamedTuple):
 
     title: str
     paragraphs: Sequence[str] = ()
+    points: Sequence[str] = ()
     grids: Sequence[Grid] = ()
     pictures: Sequence[Picture] = ()
 
@@ -161,7 +162,9 @@ def _summary(found: Audit, scope: str) -> Iterator[Section]:
         f"In {said['can' + chr(39) + 't tell']} the data can't tell, and in {said['too few to say']} there are too few "
         f"{persons} to say anything."
     )
-    yield Section("In short", [lead, *told] if told else [lead, "No difference was found. That is not proof of none."])
+    yield Section(
+        "In short", [lead] if told else [lead, "No difference was found. That is no proof that there is none."], told
+    )
     what = [f"{len(found.samples):,} faces of {n:,} persons" if persons == "persons" else f"{n:,} faces"]
     targets = " and ".join(some.target for some in found.faces)
     yield Section(
@@ -221,20 +224,31 @@ def _findings(found: Audit) -> Section:
     for verdict, caption in (
         ("can't tell", "What the data can't tell: more persons would be needed"),
         ("no large difference", "Where a difference worth acting on is excluded"),
-        ("too few to say", "Too few to say"),
     ):
         rows = [
-            [_name(row), f"{row.metric}, {row.target}", "" if verdict == "too few to say" else _span(row.difference, row.low, row.high),
-             _least(row), f"{row.n:,}", f"{row.subjects:,}"]
+            [_name(row), f"{row.metric}, {row.target}", _span(row.difference, row.low, row.high), _least(row.detectable),
+             f"{row.n:,}", f"{row.subjects:,}"]
             for row in table[table["verdict"] == verdict].itertuples()
         ]  # fmt: skip
         if rows:
             grids.append(Grid(f"{caption} ({len(rows)})", header, rows))
+    few = table[table["verdict"] == "too few to say"]
+    if len(few):
+        figures = list(dict.fromkeys(zip(found.findings["metric"], found.findings["target"], strict=True)))
+        figures.sort(key=lambda pair: pair[::-1])
+        rows = []
+        for (columns, group), part in few.groupby(["columns", "group"], sort=False):
+            least = part.set_index(["metric", "target"])["detectable"]
+            first = part.iloc[0]
+            rows.append([f"{group} ({columns})", f"{first['n']:,}", f"{first['subjects']:,}",
+                         *(_least(least.get(pair, np.nan)) for pair in figures)])  # fmt: skip
+        header = ["Group", "Faces", persons.capitalize(), *(f"{metric}, {target}" for metric, target in figures)]
+        grids.append(Grid("Too few to say: only differences as large as these would be found", header, rows))
     said = [
         "Differences are group less rest, with intervals each for itself; p-values are adjusted for all tests. "
         "Detectable is the true difference that would be found at this number of persons."
     ]
-    return Section("Findings", said, grids)
+    return Section("Findings", said, grids=grids)
 
 
 def _pictures(found: Audit) -> Section:
@@ -275,7 +289,7 @@ def _causes(found: Audit, causes: pd.DataFrame) -> Section:
         "common distribution. Apart is how differently they were spread before (0 % alike); overlap, how many faces can "
         "be compared at all. What explains a difference in this sense may still be no excuse for it.",
     ]
-    return Section("Causes, as far as they can be told apart", said, [grid] if grid.rows else [])
+    return Section("Causes, as far as they can be told apart", said, grids=[grid] if grid.rows else [])
 
 
 def _misreadings(found: Audit) -> Section:
@@ -362,8 +376,8 @@ def _data(data: DataAudit) -> Section:
         _picture(coverage_map(data, name), f"Labels on the circumplex by {name}; the table lists what is reached")
         for name in data.groups
     ]  # fmt: skip
-    said = data.warnings or ["Nothing here calls for a warning; that covers these groups and labels only."]
-    return Section("Training data", said, grids, pictures)
+    said = [] if data.warnings else ["Nothing here calls for a warning; that covers these groups and labels only."]
+    return Section("Training data", said, data.warnings, grids, pictures)
 
 
 def _mitigations(table: pd.DataFrame) -> Section:
@@ -377,7 +391,7 @@ def _mitigations(table: pd.DataFrame) -> Section:
         "A mitigation is shown with what it costs every group, and does not undo a harm. Recalibration needs the group "
         "of each person when the network is used: to ask for it, or to guess it, may do more harm than it mends."
     ]
-    return Section("Mitigations", said, [Grid("", header, rows)])
+    return Section("Mitigations", said, grids=[Grid("", header, rows)])
 
 
 def _sheet(found: Audit, stated: Mapping[str, object] | None) -> Grid:
@@ -461,8 +475,10 @@ def _span(value: float, low: float, high: float, form: str = "+z.2f") -> str:
     return f"{in_words(value, form)} ({in_words(low, form)} to {in_words(high, form)})"
 
 
-def _least(row: NamedTuple) -> str:
-    return f"±{row.detectable:.2f}" if np.isfinite(row.detectable) else "none"
+def _least(detectable: float) -> str:
+    if np.isnan(detectable):
+        return ""
+    return f"±{detectable:.2f}" if np.isfinite(detectable) else "none"
 
 
 def _p(value: float) -> str:

@@ -14,7 +14,8 @@ import pandas as pd
 from scipy.optimize import brentq
 from tqdm.auto import tqdm
 
-from emokit.evaluation.audit.run import audit
+from emokit.evaluation.audit.figures import Drawn
+from emokit.evaluation.audit.run import WORTH, Settings, faces_of, tested
 from emokit.evaluation.coverage import persons
 from emokit.evaluation.metrics import ccc
 from emokit.models import EXPRESSIONS
@@ -41,7 +42,6 @@ def power(
     shift: float = 0.05,
     seed: int = 0,
     progress: bool = True,
-    **options,
 ) -> pd.DataFrame:
     """How often what was planted is found, and how often something else is.
 
@@ -59,8 +59,6 @@ def power(
         In CCC, and in valence and arousal.
     seed : int
     progress : bool
-    **options
-        Passed on to `emokit.evaluation.audit.audit`.
 
     Returns
     -------
@@ -88,8 +86,7 @@ def power(
         samples = _drawn(population, design, rng)
         said = _said(samples, noise, leaning, rng)
         _plant(harm, dose, said, samples, samples[HARMED[0]] == HARMED[1], rng)
-        found = audit(said, samples, list(COLUMNS), seed=number, **{"n_resamples": 400, "n_permutations": 4000} | options)
-        table = found.findings.assign(differs=found.findings["p_adjusted"] <= found.settings.alpha)
+        table = _findings(said, samples, number)
         innocent = ~table["columns"].str.contains(HARMED[0]) | (harm == "none")
         hits["false alarm"].append((table.loc[innocent, "differs"].any(), False))
         harmed = table[(table["columns"] == HARMED[0]) & (table["group"] == HARMED[1]) & (table["metric"] == metric)]
@@ -102,6 +99,17 @@ def power(
         error = np.sqrt(share * (1 - share) / audits)
         rows.append((design, harm, finding, share, error, np.nan if finding == "false alarm" else covered))
     return pd.DataFrame(rows, columns=["design", "harm", "finding", "found", "standard_error", "covered"])
+
+
+def _findings(said: pd.DataFrame, samples: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """What `audit` finds; metrics that are not tested are left out, which saves half of the time."""
+    settings = Settings(
+        tuple(COLUMNS), intersections=2, min_size=20, alpha=0.05, correction="holm", worth=WORTH, power=0.9,
+        n_resamples=400, n_permutations=4000, level=0.95, seed=seed,
+    )  # fmt: skip
+    faces = faces_of(samples, said, settings.groups, None, settings.intersections)
+    table, _ = tested([Drawn(some, settings.n_resamples, seed) for some in faces], settings)
+    return table.assign(differs=table["p_adjusted"] <= settings.alpha)
 
 
 def _drawn(population: pd.DataFrame, design: str, rng: np.random.Generator) -> pd.DataFrame:

@@ -172,7 +172,7 @@ def audit(
     )  # fmt: skip
     drawn = [Drawn(some, n_resamples, seed) for some in faces]
     table = pd.concat([_described(some, settings) for some in drawn], ignore_index=True)
-    findings, tests = _tested(drawn, settings)
+    findings, tests = tested(drawn, settings)
     return Audit(settings, table, findings, tests, true, pred, faces)
 
 
@@ -213,8 +213,8 @@ def _described(drawn: Drawn, settings: Settings) -> pd.DataFrame:
     return table.assign(**{name: array.ravel() for name, array in columns.items()})
 
 
-def _tested(drawn: Sequence[Drawn], settings: Settings) -> tuple[pd.DataFrame, int]:
-    """The table of findings, and the number of tests."""
+def tested(drawn: Sequence[Drawn], settings: Settings) -> tuple[pd.DataFrame, int]:
+    """The table of findings of an `Audit`, and the number of tests."""
     faces = [some.faces for some in drawn]
     enough = np.concatenate(
         [np.tile(some.fewer >= settings.min_size, len(TESTED[some.faces.target])) for some in drawn]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -235,17 +236,27 @@ def _warnings(
     there = tables["representation"]
     if "subject" not in samples:
         yield "There is no column subject: faces of one person count as independent, and differences look surer than they are."
-    for row in there.itertuples():
-        persons = "" if np.isnan(row.subjects) else f" of {row.subjects:.0f} persons"
-        if not row.n:
-            yield f"{row.columns}: nobody is {row.group}. Nothing can be learnt or said about such faces."
-        elif row.n < few or row.subjects < few:
-            yield f"{row.columns}: {row.group} has {row.n:,} faces{persons}, too few to learn from or to test on."
-        elif row.largest > 0.5:
-            yield f"{row.columns}: one person has {row.largest:.0%} of the faces of {row.group}."
+    for columns, rows in there.groupby("columns", sort=False):
+        empty, sparse = rows[rows["n"] == 0], rows[(rows["n"] > 0) & ((rows["n"] < few) | (rows["subjects"] < few))]
+        if len(empty):
+            yield f"{columns}: nobody is {_listed(empty['group'])}. Nothing can be learnt or said about such faces."
+        if len(sparse):
+            yield f"{columns}: too few to learn from or to test on: {_listed(map(_size, sparse.itertuples()))}."
+        for row in rows[rows["largest"] > 0.5].itertuples():
+            yield f"{columns}: one person has {row.largest:.0%} of the faces of {row.group}."
     if "expression" in samples:
         names = sorted(samples["expression"].dropna().unique())
         for row in tables["labels"].to_dict("records"):
             absent = [name for name in names if not row[name]]
             if absent:
                 yield f"{row['columns']}: {row['group']} never shows {', '.join(absent)}."
+
+
+def _size(row: NamedTuple) -> str:
+    return (
+        f"{row.group} ({row.n:,} faces" + ("" if np.isnan(row.subjects) else f" of {row.subjects:,.0f} persons") + ")"
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "; ".join(names)
