@@ -2,6 +2,7 @@
 
 import importlib
 
+from emokit.inference.decoding import VideoError
 from emokit.inference.faces import (
     CascadeDetector,
     Detector,
@@ -13,18 +14,23 @@ from emokit.inference.faces import (
 from emokit.inference.find import find_faces
 from emokit.inference.landmarks import recompute_landmarks
 from emokit.inference.predict import predict
+from emokit.inference.smoothing import smooth
+from emokit.inference.video import predict_video
 
 __all__ = [
     "CascadeDetector",
     "Detector",
     "FaceAlignmentDetector",
     "Faces",
+    "VideoError",
     "WholeImage",
     "YuNetDetector",
     "find_faces",
     "predict",
     "predict_table",
+    "predict_video",
     "recompute_landmarks",
+    "smooth",
 ]
 
 

@@ -1,6 +1,7 @@
 """Evidence in, pictures out."""
 
 from emokit.plots.agreement import agreement_matrix, annotator_profile
+from emokit.plots.annotate import annotate_video
 from emokit.plots.circumplex import COLOURS, circumplex
 from emokit.plots.evaluation import bland_altman, confusion, error_arrows, predicted_against_true
 from emokit.plots.explorer import Explorer
@@ -14,11 +15,16 @@ from emokit.plots.faces import (
     photo,
 )
 from emokit.plots.labels import comparison, label_distribution, traces
+from emokit.plots.player import Player
+from emokit.plots.video import affect_traces, trajectory
 
 __all__ = [
     "COLOURS",
     "Explorer",
+    "Player",
+    "affect_traces",
     "agreement_matrix",
+    "annotate_video",
     "annotator_profile",
     "answer",
     "augmentation_grid",
@@ -35,4 +41,5 @@ __all__ = [
     "photo",
     "predicted_against_true",
     "traces",
+    "trajectory",
 ]
