@@ -95,7 +95,8 @@ class Desk {
     else if (message.kind === "opinion") this.panes.one.hear(message);
     else if (message.kind === "choices") this.offer(message.choices);
     else if (message.kind === "failed") {
-      this.complain(this.busy && message.step === this.state.step ? `Not saved: ${message.text}` : message.text);
+      // Had it been saved, a new state would have come before this.
+      this.complain(this.busy ? `Not done: ${message.text}` : message.text);
       this.wait(false);
     }
   }
