@@ -35,7 +35,7 @@ class Evidence(NamedTuple):
 
 def by_duplicates(samples: pd.DataFrame) -> Evidence:
     """Of two look-alikes with different labels one is wrong: at best half the quality remains."""
-    expression = samples["expression"] if "expression" in samples else pd.Series(pd.NA, samples.index)
+    expression = samples["expression"] if "expression" in samples else pd.Series(None, samples.index, dtype=object)
     expression, labelled = expression.to_numpy(object), expression.notna().to_numpy()
     affect = np.column_stack([_numbers(samples, name) for name in ("valence", "arousal")])
     quality, twin = np.ones(len(samples)), np.full(len(samples), -1)

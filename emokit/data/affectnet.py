@@ -17,8 +17,9 @@ import os
 import pickle
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ from emokit.data.unpickle import load_pickle
 from emokit.models.emofan import EXPRESSIONS
 
 CODES = (*EXPRESSIONS[8], "none", "uncertain", "no face")
-_FILES = {
+FILES = {
     "csv": {"train": ["training.csv"], "validation": ["validation.csv"]},
     "npy": {"train": ["train_set"], "validation": ["val_set"]},
     "pickle": {
@@ -119,11 +120,11 @@ def _cleaned(samples: pd.DataFrame, cleaned: pd.DataFrame, n_expressions: int, p
 
 
 def _find(folder: Path, subset: str, layout: str | None) -> tuple[Path, str]:
-    if subset not in ("train", "validation") or layout not in (None, *_FILES):
+    if subset not in ("train", "validation") or layout not in (None, *FILES):
         raise ValueError(
-            f"subset is 'train' or 'validation', layout one of {', '.join(_FILES)}; got {subset!r}, {layout!r}"
+            f"subset is 'train' or 'validation', layout one of {', '.join(FILES)}; got {subset!r}, {layout!r}"
         )
-    names = {kind: files[subset] for kind, files in _FILES.items() if layout in (None, kind)}
+    names = {kind: files[subset] for kind, files in FILES.items() if layout in (None, kind)}
     for kind, files in names.items():
         for name in files:
             if (folder / name).exists():
@@ -273,6 +274,16 @@ def _checked(
     return samples, {"expression": int(other.sum()), "valence or arousal": int(silent.sum())}
 
 
+def listed_face(face: Mapping[str, Any], correct: bool = True) -> dict[str, Any]:
+    """A row of samples as the paper's cleaned lists hold it; -2 where it has no valence or arousal."""
+    return {
+        "expression": CODES.index(face["expression"]),
+        **{name: -2.0 if pd.isna(face[name]) else float(face[name]) for name in ("valence", "arousal")},
+        "landmarks_fan": np.asarray(face["landmarks"], dtype=np.float64).reshape(68, 2),
+        "expression_correct": correct,
+    }
+
+
 def write_affectnet(
     samples: pd.DataFrame, folder: str | os.PathLike, subset: str = "train", *, layout: str = "csv"
 ) -> None:
@@ -281,7 +292,7 @@ def write_affectnet(
     Pictures are copied; they must be JPEG files.
     """
     folder = Path(folder)
-    path = folder / _FILES[layout][subset][0]
+    path = folder / FILES[layout][subset][0]
     pictures = {"csv": folder / "Manually_Annotated_Images" / subset, "npy": path / "images", "pickle": folder / subset}
     pictures[layout].mkdir(parents=True, exist_ok=True)
     codes = samples["expression"].map(CODES.index).tolist()
@@ -300,10 +311,7 @@ def write_affectnet(
             text = ";".join(f"{v:.2f}" for v in points)
             rows.append([f"{subset}/{name}", x0, y0, x1 - x0, y1 - y0, text, code, face["valence"], face["arousal"]])
         else:
-            listed[f"{subset}/{name}"] = {
-                "expression": code, "valence": face["valence"], "arousal": face["arousal"],
-                "landmarks_fan": points.reshape(68, 2), "expression_correct": True,
-            }  # fmt: skip
+            listed[f"{subset}/{name}"] = listed_face(face)
     if layout == "csv":
         names = ["subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", *_COLUMNS[1:]]
         pd.DataFrame(rows, columns=names).to_csv(path, index=False)

@@ -63,7 +63,7 @@ def apply_cleaned(samples: pd.DataFrame, cleaned: Table, problems: Problems | No
     new = checked_labels(new, samples)
     corrected = pd.Series(False, kept.index)
     for name in new:
-        old = kept[name] if name in kept else pd.Series(pd.NA, kept.index)
+        old = kept[name] if name in kept else pd.Series(None, kept.index, dtype=object)
         changed = differing(old, new[name])
         if changed.any():
             kept[name] = old.where(~changed, new[name])
