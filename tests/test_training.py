@@ -13,12 +13,12 @@ import torch.multiprocessing as mp
 from torch import distributed
 
 from emokit.data import sample_faces
-from emokit.models import EmoFAN, ResNet18, load_emofan, load_resnet18
+from emokit.models import EmoFAN, ResNet18, load_emofan, load_resnet18, save_resnet18
 from emokit.training.config import Config, read_config
 from emokit.training.distributed import gather_batch
 from emokit.training.losses import category_loss, regression_loss
 from emokit.training.module import AffectModule, affect_metrics
-from emokit.training.run import fit
+from emokit.training.run import build, fit
 from emokit.training.sampler import FaceSampler, balanced_weights
 
 TINY = {"width": 16, "input_size": 64, "batch_size": 16, "epochs": 1, "precision": "32-true"}
@@ -48,6 +48,18 @@ def test_rows_of_table_5_are_one_line(faces, tmp_path, monkeypatch, network, mod
         assert load_emofan(tmp_path / "run" / "model.safetensors").attention == ("A" in modality)
     else:
         assert load_resnet18(tmp_path / "run" / "model.safetensors").expressions[0] == "neutral"
+
+
+def test_the_baseline_starts_from_imagenet_or_from_a_run(tmp_path):
+    before = ResNet18(width=16, input_size=64)
+    save_resnet18(before, tmp_path / "run.safetensors")
+    bare = {k: v for k, v in before.state_dict().items() if not k.startswith("fc.")}
+    torch.save(bare | {"fc.weight": torch.zeros(1000, 128), "fc.bias": torch.zeros(1000)}, tmp_path / "imagenet.pth")
+    for name, keep_head in (("run.safetensors", True), ("run.safetensors", False), ("imagenet.pth", False)):
+        config = Config(**TINY, network="resnet18", modality="O+R", weights=str(tmp_path / name), keep_head=keep_head)
+        after = build(config).state_dict()
+        assert all(torch.equal(after[k], v) for k, v in bare.items())
+        assert torch.equal(after["fc.weight"], before.fc.weight) == keep_head
 
 
 def test_stage_two_freezes_fan(faces, tmp_path):

@@ -62,9 +62,10 @@ class Config(Strict):
     width, input_size, n_expressions : int
         See `EmoFAN`; ``width`` is 64 for ResNet-18's original.
     weights : str, optional
-        What `load_emofan` takes, to start from: its FAN.
+        What `load_emofan` or `load_resnet18` takes, to start from: EmoFAN's FAN, or all but the last
+        layer of ResNet-18, whose ImageNet weights are a state dict in a ``.pth`` file.
     keep_head : bool
-        Start from the affect head of ``weights`` too: fine-tuning.
+        Start from the affect head, or the last layer, of ``weights`` too: fine-tuning.
     fan : str
         Weights that recompute landmarks for F.
     teacher : str, optional

@@ -191,9 +191,13 @@ def build(config: Config) -> nn.Module:
     if config.network == "resnet18":
         model = ResNet18(config.n_expressions, config.width, config.input_size)
         if config.weights:
-            state = torch.load(config.weights, map_location="cpu", weights_only=True)
-            # ImageNet's last layer has a thousand classes: everything before it is kept.
-            model.load_state_dict({k: v for k, v in state.items() if not k.startswith("fc.")}, strict=False)
+            own = config.weights == "demo" or config.weights.endswith(".safetensors")
+            if own:
+                state = load_resnet18(config.weights).state_dict()
+            else:  # ImageNet's last layer has a thousand classes
+                state = torch.load(config.weights, map_location="cpu", weights_only=True)
+            kept = {k: v for k, v in state.items() if not k.startswith("fc.") or (own and config.keep_head)}
+            model.load_state_dict(kept, strict=False)
     else:
         model = EmoFAN(config.n_expressions, config.has("A"), config.width, input_size=config.input_size)
         if config.weights:
