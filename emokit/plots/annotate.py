@@ -187,7 +187,7 @@ def _write(frames: Iterator[tuple[float, NDArray[np.uint8]]], path: Path) -> int
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
         for time, pixels in frames:
             if stream is None:
-                stream = container.add_stream(_encoder(), rate=25)
+                stream = container.add_stream(_encoder(), rate=25, options={"preset": "veryfast"})
                 stream.height, stream.width = pixels.shape[:2]
                 stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, _CLOCK)
                 stream.codec_context.time_base = stream.time_base
