@@ -29,10 +29,9 @@ SCALES: dict[str, tuple[Callable, Callable]] = {
     "CCC": _FISHER,
     "coefficient": _RATIO,
     "difference": (np.asarray, np.asarray),
-    # Logarithms of what is large, and straight lines where estimates may be below 0 by chance;
-    # 0.02 is the variance of ordinary noise.
-    "scale": (np.arcsinh, np.sinh),
-    "variance": (lambda x: np.arcsinh(x / 0.02), lambda z: 0.02 * np.sinh(z)),
+    # In units of its own error: the logarithm of what is well above 0, a straight line where an
+    # estimate may be below it by chance.
+    "signed": (np.arcsinh, np.sinh),
 }
 
 _ROUNDING = 1e-9  # figures closer to each other are the same
@@ -93,17 +92,23 @@ def interval(
     ends = np.full((2, *value.shape), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         reach = stats.t.isf((1 - level) / 2, clusters - 1) * np.sqrt(clusters / (clusters - 1))
-        for k, (there, back) in enumerate(SCALES[name] for name in scales):
+        for k, name in enumerate(scales):
+            there, back = SCALES[name]
             centre, cloud = value[..., k], drawn[..., k]
             enough = (np.isfinite(cloud).mean(axis=0) > 0.5) & (clusters > 1)
             still = ~(np.abs(cloud - centre) > _ROUNDING).any(axis=0)
-            cloud = there(cloud)
+            unit = reach * _spread(cloud, ~enough | still) if name == "signed" else 1.0
             # Where all are infinite, they stand still.
-            error = np.std(cloud, axis=0, ddof=1, where=np.isfinite(cloud) | ~enough | still)
+            error = _spread(there(cloud / unit), ~enough | still)
             for end, sign in zip(ends, (-1, 1), strict=True):
-                moved = np.where(still, centre, back(there(centre) + sign * reach * error))
+                moved = np.where(still, centre, unit * back(there(centre / unit) + sign * reach * error))
                 end[..., k] = np.where(enough, moved, np.nan)
     return ends[0], ends[1]
+
+
+def _spread(cloud: Array, useless: NDArray[np.bool_]) -> Array:
+    """Standard deviation over resamples, of those that are finite; ``useless`` ones just must not warn."""
+    return np.std(cloud, axis=0, ddof=1, where=np.isfinite(cloud) | useless)
 
 
 def cluster_sums(terms: Array, clusters: NDArray[np.int64]) -> Array:

@@ -13,7 +13,7 @@ from emokit.evaluation.intervals import Array, bootstrap, cluster_sums
 from emokit.evaluation.ratings import read_ratings, widen
 
 _OWN = ("bias", "scale", "noise")
-_SCALES = ("difference", "scale", "variance")
+_SCALES = ("difference", "signed", "signed")
 _ROUNDING = 1e-12  # a variance below it, of numbers in [-1, 1], is a constant's
 
 
@@ -34,7 +34,8 @@ def annotator_profiles(
     - bias: mean difference from each other human, averaged over them;
     - scale: mean covariance with the other humans ÷ mean covariance among these: 1 where the
       annotator uses as much of the range as they do;
-    - noise: standard deviation of what then is left, √(variance - scale² × covariance among the others);
+    - noise: standard deviation of what then is left, √(variance - scale² × covariance among the
+      others), corrected for the number of items or clusters; 0 where less than nothing is left;
     - CCC (equation 4): the average over the other humans of `average_agreement`.
 
     Parameters
@@ -80,7 +81,10 @@ def _profile(own: Array, others: Array, clusters: Array, **options: float) -> Ar
     second = np.column_stack([own, others, *(others[:, j] for _, j in theirs)])
     both = ~np.isnan(first + second)
     a, b = np.where(both, first, 0), np.where(both, second, 0)
+    numbers = np.unique(clusters, return_inverse=True)[1]
+    sums = cluster_sums(np.stack([both, a, b, a * b], axis=-1), numbers)
     with_others, among = slice(1, 1 + others.shape[1]), slice(1 + others.shape[1], None)
+    bessel = len(sums) / max(len(sums) - 1, 1)
 
     def statistic(sums: Array) -> Array:
         n, a, b, product = np.moveaxis(sums, -1, 0)
@@ -89,15 +93,12 @@ def _profile(own: Array, others: Array, clusters: Array, **options: float) -> Ar
             shared = _mean(covariance[..., among])
             shared = np.where(shared > _ROUNDING, shared, np.nan)
             scale = _mean(covariance[..., with_others]) / shared
-            left = covariance[..., 0] - scale**2 * shared
+            left = bessel * (covariance[..., 0] - scale**2 * shared)
             left = np.where(np.abs(left) < _ROUNDING, 0, left)
             return np.stack([_mean(difference[..., with_others]), scale, left], axis=-1)
 
-    numbers = np.unique(clusters, return_inverse=True)[1]
-    sums = cluster_sums(np.stack([both, a, b, a * b], axis=-1), numbers)
     found = np.stack(bootstrap(sums, statistic, _SCALES, len(sums), **options), axis=-1)
-    # By chance, less than nothing may be left. Its resamples count all the same: cut off at 0,
-    # they would seem closer to each other than they are.
+    # Cut off only now: resamples cut off at 0 would seem closer to each other than they are.
     found[2] = np.sqrt(np.maximum(found[2], 0))
     return found
 
