@@ -9,13 +9,16 @@ _WHERE = {
     "VERDICTS": "store",
     "check": "rules",
     "cleaned_list": "lists",
+    "cleaning_report": "report",
     "frozen_features": "features",
     "image_signatures": "duplicates",
     "out_of_fold": "folds",
     "queue_curve": "queue",
     "read_rules": "rules",
     "replay": "history",
+    "report_in_words": "report",
     "review_queue": "queue",
+    "write_cleaned_pickle": "lists",
 }
 
 __all__ = list(_WHERE)

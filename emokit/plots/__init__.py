@@ -3,6 +3,7 @@
 from emokit.plots.agreement import agreement_matrix, annotator_profile
 from emokit.plots.annotate import annotate_video
 from emokit.plots.circumplex import COLOURS, circumplex
+from emokit.plots.cleaning import removals, review_curve
 from emokit.plots.evaluation import bland_altman, confusion, error_arrows, predicted_against_true
 from emokit.plots.explorer import Explorer
 from emokit.plots.faces import (
@@ -40,6 +41,8 @@ __all__ = [
     "map_overlay",
     "photo",
     "predicted_against_true",
+    "removals",
+    "review_curve",
     "traces",
     "trajectory",
 ]
