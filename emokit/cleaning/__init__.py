@@ -5,6 +5,7 @@ import importlib
 # Names load their module when they are used: some import cleanlab, SQLAlchemy or widgets.
 _WHERE = {
     "RULES": "rules",
+    "Review": "widget",
     "Store": "store",
     "VERDICTS": "store",
     "check": "rules",
