@@ -1,21 +1,10 @@
 """The widgets in a real browser: headless Chromium drives JupyterLab."""
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from contextlib import contextmanager
-from pathlib import Path
-
-import nbformat
 import pytest
+from browsing import needs_chromium, running, screenshot
 
 sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, which .ci/run installs")
+pytestmark = needs_chromium
 
 EXPLORER = """
 from skimage.data import astronaut, coffee
@@ -34,66 +23,6 @@ config = Config(network="resnet18", modality="O+R+C", width=16, input_size=64, b
 live = LiveTraining(config, faces.head(48), faces.tail(16))
 live
 """
-
-
-@pytest.fixture
-def lab(tmp_path):
-    """Address of a JupyterLab in ``tmp_path``."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = [
-        "--no-browser",
-        "--allow-root",
-        f"--port={port}",
-        "--ip=127.0.0.1",
-        "--IdentityProvider.token=",
-        "--port-retries=0",
-    ]
-    environment = os.environ | {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "RUNTIME")}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", *options],
-        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(120):
-        try:
-            urllib.request.urlopen(f"{address}/api", timeout=2)
-            break
-        except OSError:
-            time.sleep(0.5)
-    yield address
-    server.terminate()
-    server.wait(20)
-
-
-@contextmanager
-def running(lab, tmp_path, source):
-    """A page of JupyterLab with a notebook of one cell, which runs."""
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source)],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python"}},
-    )
-    nbformat.write(notebook, tmp_path / "notebook.ipynb")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.set_default_timeout(90_000)
-        page.goto(f"{lab}/lab/tree/notebook.ipynb")
-        page.locator(".jp-NotebookPanel .jp-Cell").first.click()
-        page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'")
-        page.keyboard.press("Control+Enter")
-        page.locator(".widget-image").wait_for(state="visible")
-        yield page
-        browser.close()
-
-
-def screenshot(page, name):
-    """For people: where EMOKIT_SCREENSHOTS says."""
-    if folder := os.environ.get("EMOKIT_SCREENSHOTS"):
-        Path(folder).mkdir(exist_ok=True)
-        page.screenshot(path=f"{folder}/{name}.png")
 
 
 def test_the_explorer_answers_in_jupyterlab(lab, tmp_path):

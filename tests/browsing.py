@@ -1,0 +1,97 @@
+"""JupyterLab, headless Chromium and a notebook in it, for the tests of widgets."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, which .ci/run installs")
+
+
+@contextmanager
+def jupyterlab(folder):
+    """Address of a JupyterLab in ``folder``."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        "--ip=127.0.0.1",
+        "--IdentityProvider.token=",
+        "--port-retries=0",
+    ]
+    environment = os.environ | {f"JUPYTER_{kind}_DIR": str(folder / kind) for kind in ("CONFIG", "RUNTIME")}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options],
+        cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(f"{address}/api", timeout=2)
+            break
+        except OSError:
+            time.sleep(0.5)
+    yield address
+    server.terminate()
+    server.wait(20)
+
+
+@contextmanager
+def chromium():
+    """A browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+def open_notebook(browser, lab, folder, *sources, name="notebook", **options):
+    """A page of JupyterLab with a notebook of these cells; the first of them runs."""
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in sources],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python"}},
+    )
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+    page = browser.new_page(**({"viewport": {"width": 1400, "height": 1000}} | options))
+    page.set_default_timeout(90_000)
+    page.goto(f"{lab}/lab/tree/{name}.ipynb")
+    run_first_cell(page)
+    return page
+
+
+def run_first_cell(page):
+    """Run the notebook's first cell, once its kernel is ready."""
+    page.locator(".jp-NotebookPanel .jp-Cell").first.click()
+    page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'")
+    page.keyboard.press("Control+Enter")
+
+
+@contextmanager
+def running(lab, folder, source, shows=".widget-image"):
+    """A page of JupyterLab with a notebook of one cell, which has run and shows a widget."""
+    with chromium() as browser:
+        page = open_notebook(browser, lab, folder, source)
+        page.locator(shows).wait_for(state="visible")
+        yield page
+
+
+def screenshot(page, name):
+    """For people: where EMOKIT_SCREENSHOTS says."""
+    if folder := os.environ.get("EMOKIT_SCREENSHOTS"):
+        Path(folder).mkdir(exist_ok=True)
+        page.screenshot(path=f"{folder}/{name}.png")
