@@ -6,11 +6,13 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from emokit.data import ImageError, landmarks_of, read_table, sample_faces, write_table
-from emokit.data.tables import Chunks
+from emokit.data.tables import Chunks, landmarks_column
 from emokit.inference import Faces, WholeImage, predict, predict_table
 from emokit.models import EmoFAN, ResNet18, save_emofan
 
@@ -241,6 +243,16 @@ def test_chunks_of_a_file_are_read_tables(tmp_path):
             assert part["id"].tolist() == expected["id"].tolist()
             assert part["image"].tolist() == expected["image"].tolist()
             np.testing.assert_array_equal(landmarks_of(part), landmarks_of(expected))
+
+
+def test_a_row_group_is_read_piece_by_piece(tmp_path):
+    points = np.random.default_rng(0).uniform(0, 500, (16_000, 68, 2))
+    path = tmp_path / "samples.parquet"
+    write_table(pd.DataFrame({"id": range(len(points)), "landmarks": landmarks_column(points)}), path)
+    assert pq.ParquetFile(path).num_row_groups == 1 and path.stat().st_size > 8e6
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in Chunks(path, 64).read(range(250))]
+    assert len(held) == 250 and max(held) < path.stat().st_size / 2
 
 
 def test_wrong_tables_are_named_before_and_while_reading(tmp_path):

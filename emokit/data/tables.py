@@ -94,8 +94,8 @@ class Chunks:
             if self._table.suffix == ".csv":
                 yield from pd.read_csv(self._table, chunksize=self.size, dtype={"id": self._id_type})
                 return
-            # A buffer, because pyarrow would otherwise take in whole row groups.
-            with pq.ParquetFile(self._table, buffer_size=2**20) as file:
+            # Pages, because pyarrow would otherwise take in whole row groups.
+            with pq.ParquetFile(self._table, buffer_size=2**20, pre_buffer=False) as file:
                 empty = [] if self.rows else [file.schema_arrow.empty_table()]
                 for rows in chain(file.iter_batches(self.size), empty):
                     yield rows.to_pandas()
