@@ -2,6 +2,8 @@
 
 from emokit.plots.agreement import agreement_matrix, annotator_profile
 from emokit.plots.annotate import annotate_video
+from emokit.plots.audit import coverage_map, forest, intersections, signed_errors
+from emokit.plots.audit_report import write_audit
 from emokit.plots.circumplex import COLOURS, circumplex
 from emokit.plots.cleaning import removals, review_curve
 from emokit.plots.evaluation import bland_altman, confusion, error_arrows, predicted_against_true
@@ -33,16 +35,21 @@ __all__ = [
     "circumplex",
     "comparison",
     "confusion",
+    "coverage_map",
     "draw_landmarks",
     "error_arrows",
     "expression_bars",
     "face_grid",
+    "forest",
+    "intersections",
     "label_distribution",
     "map_overlay",
     "photo",
     "predicted_against_true",
     "removals",
     "review_curve",
+    "signed_errors",
     "traces",
     "trajectory",
+    "write_audit",
 ]
