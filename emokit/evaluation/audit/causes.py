@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 LABEL = "label"
 _FEW = 5  # faces that a stratum has of both, to be compared
 _OVERLAP = 0.5  # share of faces in such strata, below which nothing is said
+_NOTABLE = 0.1  # of the difference; less is not worth a word
 
 
 def causes(found: Audit, by: Sequence[str] = (LABEL,), bins: int = 8) -> pd.DataFrame:
@@ -129,6 +130,7 @@ def _both(some: Faces, sums: Array) -> tuple[Array, Array]:
 
 def _says(table: pd.DataFrame) -> NDArray:
     sure = (table["explained_low"] > 0) | (table["explained_high"] < 0)
+    sure &= table["explained"].abs() > _NOTABLE * table["difference"].abs()
     gone = (table["adjusted_low"] <= 0) & (table["adjusted_high"] >= 0)
     smaller = table["adjusted"].abs() < table["difference"].abs()
     cases = [table["overlap"] < _OVERLAP, sure & smaller & gone, sure & smaller, sure]
