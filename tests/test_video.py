@@ -12,8 +12,7 @@ from test_shipped_data import DATA
 
 from emokit.data import landmarks_of, read_table
 from emokit.evaluation import ccc
-from emokit.inference import CascadeDetector, Faces, WholeImage, predict
-from emokit.inference import video as video_module
+from emokit.inference import CascadeDetector, Faces, WholeImage, following, predict
 from emokit.inference.decoding import VideoError, frame_count, read_frames
 from emokit.inference.tracking import overlap
 from emokit.inference.video import predict_video
@@ -95,7 +94,7 @@ def test_the_columns_are_those_of_predict(found, demo):
 
 
 def test_read_twice_it_says_what_predict_says(demo, tmp_path, monkeypatch):
-    monkeypatch.setattr(video_module, "_STEADY", 1.01)
+    monkeypatch.setattr(following, "_STEADY", 1.01)
     out = predict_video(CALL, demo, tmp_path / "out.parquet", every=1, flip=True, limit=3, progress=False)
     images = [frame.image for frame, _ in zip(read_frames(CALL), range(3), strict=False)]
     boxes = read_table(out)
@@ -191,7 +190,7 @@ def test_times_are_the_containers(tmp_path):
     frames = list(read_frames(path))
     assert [frame.number for frame in frames] == list(range(6))
     np.testing.assert_allclose([frame.time for frame in frames], np.array(times) / 1000, atol=1e-3)
-    assert [frame.number for frame in read_frames(path, 4)] == [4, 5]
+    assert [frame.number for frame in read_frames(path, 2, 5)] == [2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +265,11 @@ def test_files_that_are_no_videos_are_named(demo, tmp_path):
         with pytest.raises(VideoError, match=f"{tmp_path / name} {message}"):
             predict_video(tmp_path / name, demo, tmp_path / "out.parquet")
         assert not list(tmp_path.glob("out*")), "a call that failed at once claims a name"
-    for options, message in (({"every": 0}, "at least 1"), ({"on_error": "ignore"}, "'raise' or 'skip'")):
+    for options, message in (
+        ({"every": 0}, "every is at least 1"),
+        ({"limit": 0}, "limit is at least 1"),
+        ({"on_error": "ignore"}, "'raise' or 'skip'"),
+    ):
         with pytest.raises(ValueError, match=message):
             predict_video(CALL, demo, tmp_path / "out.parquet", **options)
 
@@ -297,5 +300,9 @@ def test_a_camera_runs_until_it_is_stopped(demo, tmp_path, monkeypatch):
     assert table["id"].iloc[0] == "camera 0/000000_0" and table["time"].iloc[0] == 0
     table = read_table(predict_video(0, demo, tmp_path / "limited.parquet", limit=6, progress=False))
     assert table["frame"].tolist() == list(range(6))
+    with pytest.raises(ZeroDivisionError):  # as good as a kill: a part is there, and no table
+        predict_video(0, demo, tmp_path / "cut.parquet", Watched(2, lambda: 1 / 0), every=4, progress=False)
+    with pytest.raises(ValueError, match="cut.parquet.unfinished holds what a camera showed.*choose another out"):
+        predict_video(0, demo, tmp_path / "cut.parquet", Watched(), every=4, progress=False)
     with pytest.raises(VideoError, match="camera 1 cannot be opened"):
         predict_video(1, demo, tmp_path / "none.parquet", progress=False)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ class Frame(NamedTuple):
 
 
 def read_frames(
-    video: Video, first: int = 0, *, on_error: str = "raise", broken: list[dict] | None = None
+    video: Video, first: int = 0, stop: int | None = None, *, on_error: str = "raise", broken: list[dict] | None = None
 ) -> Iterator[Frame]:
     """Frames as they are shown: turned as the file's display matrix says, pixels made square.
 
@@ -42,6 +43,8 @@ def read_frames(
         A file that FFmpeg reads, or the index of a camera, whose clock starts at its first frame.
     first : int
         Frames before it are decoded, because later ones build on them, but not given.
+    stop : int, optional
+        The first frame that is not wanted.
     on_error : {"raise", "skip"}
         What to do with frames that cannot be decoded or that the decoder had to make up in part.
     broken : list, optional
@@ -53,11 +56,13 @@ def read_frames(
         The file is missing, empty or no video, or has sound only; or a frame is broken.
     """
     if isinstance(video, int):
-        yield from _camera_frames(video)
+        yield from islice(_camera_frames(video), first, stop)
         return
     found = False
     with opened(video) as (container, stream):
         for number, (when, item) in enumerate(_decoded(container, stream)):
+            if number == stop:
+                return
             if isinstance(item, str):
                 if on_error == "raise":
                     raise VideoError(

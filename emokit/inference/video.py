@@ -6,26 +6,21 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from torch import nn
 from tqdm.auto import tqdm
 
-from emokit.data.crops import crop_face, tight_box
-from emokit.data.tables import BOX, landmarks_of, write_table
+from emokit.data.tables import BOX, write_table
 from emokit.inference.decoding import Frame, Video, frame_count, read_frames
-from emokit.inference.faces import CascadeDetector, Detector, Faces, described
+from emokit.inference.faces import Detector, described
+from emokit.inference.following import VideoReader
 from emokit.inference.landmarks import network_fingerprint
 from emokit.inference.parts import Parts
-from emokit.inference.reading import Face, check, input_size, read_faces
-from emokit.inference.tracking import Tracker, overlap
-
-# A face is read again around its landmarks unless they fill the box it was cut by this well.
-_STEADY = 0.9
+from emokit.inference.reading import check
 
 
 def predict_video(
@@ -98,8 +93,14 @@ def predict_video(
         ``out`` belongs to another video, network or option, or has another suffix.
     """
     check(model, on_error)
-    if every < 1 or chunk < 1 or batch_size < 1:
-        raise ValueError(f"every, chunk and batch_size are at least 1, got {every}, {chunk} and {batch_size}")
+    for option, number in (
+        ("every", every),
+        ("chunk", chunk),
+        ("batch_size", batch_size),
+        ("limit", 1 if limit is None else limit),
+    ):
+        if number < 1:
+            raise ValueError(f"{option} is at least 1, got {number}")
     reader = VideoReader(model, detector, gap=gap, confidence=confidence, batch_size=batch_size, flip=flip)
     about = {
         "video": _video_fingerprint(video),
@@ -116,11 +117,14 @@ def predict_video(
     parts = Parts(out, about)
     if parts.finished:
         return parts.out
+    if isinstance(video, int) and parts.files:
+        raise ValueError(
+            f"{parts.folder} holds what a camera showed until its process was killed; pandas.read_parquet reads it: "
+            "choose another out, or delete it"
+        )
     state = parts.state or {"frame": 0, "broken": [], "reader": reader.tracker.state}
     reader.tracker.state, broken = state["reader"], state["broken"]
-    frames = read_frames(video, state["frame"], on_error=on_error, broken=broken)
-    if limit is not None:
-        frames = takewhile(lambda frame: frame.number < limit, frames)
+    frames = read_frames(video, state["frame"], limit, on_error=on_error, broken=broken)
     schema, name = _schema(model.expressions), str(video) if not isinstance(video, int) else f"camera {video}"
     tables: list[pa.Table] = []
     training = model.training
@@ -162,85 +166,6 @@ def predict_video(
             f"left out {len(broken)} broken frame{'s'[: len(broken) > 1]} of {video}; {report} lists them", stacklevel=2
         )
     return parts.out
-
-
-class VideoReader:
-    """Reads the faces of successive frames; remembers who is where.
-
-    Parameters
-    ----------
-    model, detector, gap, confidence, batch_size, flip
-        As in `predict_video`.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        detector: Detector | None = None,
-        *,
-        gap: float = 1.0,
-        confidence: float = 0.3,
-        batch_size: int = 32,
-        flip: bool = False,
-    ) -> None:
-        self.model, self.detector, self.tracker = model, detector or CascadeDetector(), Tracker(gap)
-        self.confidence, self.batch_size, self.flip = confidence, batch_size, flip
-
-    def __call__(self, frames: list[Frame]) -> pd.DataFrame:
-        """Rows of ``frames``, which follow each other; the detector looks at the first."""
-        found = Faces(*self.detector(frames[0].image))
-        sources = self.tracker.look(frames[0].time, found.boxes)
-        follows = hasattr(self.model, "features")
-        tracks = [
-            (track, source)
-            for track, source in zip(self.tracker.tracks, sources, strict=True)
-            if follows or source >= 0
-        ]
-        scores = {track.person: found.scores[source] for track, source in tracks if source >= 0}
-        places = [(frame, track.person) for frame in frames for track, _ in tracks]
-        starts = np.array([track.box for _ in frames for track, _ in tracks]).reshape(-1, 4)
-        table = self._read([frame for frame, _ in places], starts)
-        table.insert(1, "frame", np.array([frame.number for frame, _ in places], dtype=np.int64))
-        table.insert(2, "time", np.array([frame.time for frame, _ in places], dtype=np.float64))
-        table.insert(3, "person", np.array([person for _, person in places], dtype=np.int64))
-        first = table["frame"] == frames[0].number
-        table["score"] = table["person"].map(scores).astype(float).where(first)
-        if follows:
-            return self._followed(table, starts)
-        return table
-
-    def _read(self, frames: list[Frame], boxes: np.ndarray) -> pd.DataFrame:
-        """The face at each of ``boxes`` (n, 4), read around its landmarks."""
-        table = self._read_once(frames, boxes)
-        if table.empty or not hasattr(self.model, "features"):
-            return table
-        tight = tight_box(landmarks_of(table))
-        fit = np.array([overlap(*pair)[0, 0] for pair in zip(boxes, tight, strict=True)])
-        again = np.flatnonzero((fit < _STEADY) & (fit >= self.tracker.overlap))
-        if len(again):
-            second = self._read_once([frames[k] for k in again], tight[again])
-            table = pd.concat([table.drop(index=again), second.set_axis(again)]).sort_index()
-        return table
-
-    def _read_once(self, frames: list[Frame], boxes: np.ndarray) -> pd.DataFrame:
-        size = input_size(self.model)
-        faces = [
-            Face("", "", 0, box, np.nan, True, crop_face(frame.image, box, size), np.zeros(2))
-            for frame, box in zip(frames, boxes, strict=True)
-        ]
-        batches = [faces[k : k + self.batch_size] for k in range(0, len(faces), self.batch_size)]
-        tables = [read_faces(batch, self.model, self.flip) for batch in batches or [[]]]
-        return pd.concat(tables, ignore_index=True).drop(columns=["image", "face"])
-
-    def _followed(self, table: pd.DataFrame, starts: np.ndarray) -> pd.DataFrame:
-        """Rows in which somebody is seen; the tracker learns where."""
-        tight = tight_box(landmarks_of(table)) if len(table) else starts
-        fit = np.array([overlap(*pair)[0, 0] for pair in zip(starts, tight, strict=True)], dtype=float)
-        seen = (fit >= self.tracker.overlap) & (table["confidence"].to_numpy() >= self.confidence)
-        for row in np.flatnonzero(seen):
-            self.tracker.follow(table["person"].iloc[row], table["time"].iloc[row], tight[row])
-        ended = self.tracker.merge()
-        return table[seen & ~table["person"].isin(ended)]
 
 
 def _windows(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
