@@ -1,10 +1,11 @@
 """The player in a real browser: headless Chromium drives JupyterLab."""
 
-import nbformat
 import pytest
-from test_browser import CHROMIUM, lab, screenshot, sync_api  # noqa: F401 - lab is a fixture
+from browsing import chromium, needs_chromium, open_notebook, screenshot
+from test_shipped_data import DATA
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, which .ci/run installs")
+sync_api = pytest.importorskip("playwright.sync_api")
+pytestmark = needs_chromium
 
 CELLS = [
     """
@@ -21,58 +22,39 @@ player
 ]
 
 
-@pytest.fixture
-def page(lab, tmp_path):  # noqa: F811
-    """A notebook with ``CELLS``, the first of which has run."""
-    from test_shipped_data import DATA
-
-    sources = [cell.replace("CLIP", f"Path({str(DATA / 'clip')!r})") for cell in CELLS]
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in sources],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python"}},
-    )
-    nbformat.write(notebook, tmp_path / "notebook.ipynb")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1300, "height": 1100})
-        page.set_default_timeout(60_000)
-        page.goto(f"{lab}/lab/tree/notebook.ipynb")
-        page.locator(".jp-NotebookPanel .jp-Cell").first.click()
-        page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'")
-        page.keyboard.press("Shift+Enter")
+def test_video_and_traces_follow_each_other(lab, tmp_path):
+    cells = [cell.replace("CLIP", f"Path({str(DATA / 'clip')!r})") for cell in CELLS]
+    with chromium() as browser:
+        page = open_notebook(browser, lab, tmp_path, *cells)
         page.wait_for_function("document.querySelector('.emokit-player video')?.readyState >= 2")
-        yield page
-        browser.close()
+        video, plot, said = (page.locator(f".emokit-player {part}") for part in ("video", "svg", ".said"))
+        box = plot.bounding_box()
+        page.mouse.click(box["x"] + box["width"] * (60 + 884 / 2) / 960, box["y"] + 50)
+        sync_api.expect(said).to_contain_text("2.00 s")
+        assert abs(video.evaluate("v => v.currentTime") - 2) < 0.02
 
+        page.locator(".emokit-player input").fill("1.2")
+        sync_api.expect(said).to_contain_text("1.20 s")
+        place = float(page.locator(".emokit-player .cursor").get_attribute("x1"))
+        assert abs(place - (60 + 884 * 1.2 / 4)) < 2
+        assert abs(video.evaluate("v => v.currentTime") - 1.2) < 0.02
 
-def test_video_and_traces_follow_each_other(page):
-    video, plot, said = (page.locator(f".emokit-player {part}") for part in ("video", "svg", ".said"))
-    box = plot.bounding_box()
-    page.mouse.click(box["x"] + box["width"] * (60 + 884 / 2) / 960, box["y"] + 50)
-    sync_api.expect(said).to_contain_text("2.00 s")
-    assert abs(video.evaluate("v => v.currentTime") - 2) < 0.02
+        plot.focus()
+        page.keyboard.press("ArrowRight")
+        sync_api.expect(said).to_contain_text("1.25 s")
+        page.locator(".emokit-player select").select_option("1")
+        sync_api.expect(said).to_contain_text("not seen")
 
-    page.locator(".emokit-player input").fill("1.2")
-    sync_api.expect(said).to_contain_text("1.20 s")
-    place = float(page.locator(".emokit-player .cursor").get_attribute("x1"))
-    assert abs(place - (60 + 884 * 1.2 / 4)) < 2
-    assert abs(video.evaluate("v => v.currentTime") - 1.2) < 0.02
+        page.wait_for_function("!document.querySelector('.emokit-player video').seeking")
+        page.locator(".jp-CodeCell").nth(1).click()
+        page.keyboard.press("Shift+Enter")
+        page.get_by_text("time is 1.25 of person 1").wait_for()
+        page.keyboard.press("Shift+Enter")
+        sync_api.expect(said).to_contain_text("3.00 s", timeout=60_000)
+        assert abs(video.evaluate("v => v.currentTime") - 3) < 0.02
+        screenshot(page, "player")
 
-    plot.focus()
-    page.keyboard.press("ArrowRight")
-    sync_api.expect(said).to_contain_text("1.25 s")
-    page.locator(".emokit-player select").select_option("1")
-    sync_api.expect(said).to_contain_text("not seen")
-
-    page.locator(".jp-CodeCell").nth(1).click()
-    page.keyboard.press("Shift+Enter")
-    page.get_by_text("time is 1.25 of person 1").wait_for()
-    page.keyboard.press("Shift+Enter")
-    sync_api.expect(said).to_contain_text("3.00 s")
-    assert abs(video.evaluate("v => v.currentTime") - 3) < 0.02
-    screenshot(page, "player")
-
-    page.get_by_role("button", name="Play").click()
-    page.wait_for_function("document.querySelector('.emokit-player video').ended")
-    sync_api.expect(said).to_contain_text("happy")
-    assert float(page.locator(".emokit-player .cursor").get_attribute("x1")) > 930
+        page.get_by_role("button", name="Play").click()
+        page.wait_for_function("document.querySelector('.emokit-player video').ended")
+        sync_api.expect(said).to_contain_text("happy")
+        assert float(page.locator(".emokit-player .cursor").get_attribute("x1")) > 930
