@@ -41,7 +41,7 @@ def survey(table: Table) -> pd.DataFrame:
             if wrong.any():
                 row = int(np.argmax(wrong))
                 raise ValueError(
-                    f"{name}, row {row}: {target} is {rows[target].iloc[row]!r}, no number in [-1, 1]; rescale the "
+                    f"{name}, row {row}: {target} is {rows[target].iloc[row]}, no number in [-1, 1]; rescale the "
                     "column, and leave empty what is not labelled"
                 )
     twice = rows["id"].astype(str).duplicated()

@@ -42,7 +42,7 @@ def final_decisions(decisions: pd.DataFrame, rulings: pd.DataFrame, tolerance: f
         note=("note", lambda notes: "\n".join(filter(None, notes))),
     )
     parts = [rulings, majority[alone], joined[_close(said, tolerance)].reset_index()]
-    return pd.concat([part for part in parts if len(part)] or [decisions], ignore_index=True)[DECISION_COLUMNS]
+    return pd.concat([part for part in parts if len(part)] or [majority], ignore_index=True)[DECISION_COLUMNS]
 
 
 def as_ratings(decisions: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, inspect, select
 
 from emokit.cleaning.database import Database
 from emokit.cleaning.schema import metadata, settings
@@ -25,7 +25,8 @@ def open_project(connection: Connection, database: Database, given: dict[str, An
     ValueError
         The project has other settings, or is a newer emokit's.
     """
-    metadata.create_all(connection)
+    if not inspect(connection).has_table(settings.name):
+        metadata.create_all(connection)
     stored = {row.name: json.loads(row.value) for row in connection.execute(select(settings))}
     kept = stored or {
         **{name: _DEFAULTS[name] if value is None else value for name, value in given.items()},

@@ -43,4 +43,6 @@ def read_log(connection: Connection, query: Select) -> pd.DataFrame:
     result = connection.execute(query)
     table = pd.DataFrame(result.all(), columns=list(result.keys()))
     affect = [name for name in table if name.endswith(("valence", "arousal"))]
-    return table.assign(time=pd.to_datetime(table["time"], utc=True)).astype(dict.fromkeys(affect, float))
+    return table.assign(time=pd.to_datetime(table["time"], utc=True, format="ISO8601")).astype(
+        dict.fromkeys(affect, float)
+    )
