@@ -139,7 +139,9 @@ def _labels(samples: Table, rules: Mapping[str, Rule]) -> pd.DataFrame:
         if name not in samples:
             raise ValueError(f"the samples table has no column {name!r}, which the rules speak of")
     for name in names[2:]:
-        samples[name] = pd.to_numeric(samples[name])
+        numbers = pd.to_numeric(samples[name], errors="coerce")
+        _refuse(samples, numbers.isna() & samples[name].notna(), name, "is no number; mend it, or make it empty")
+        samples[name] = numbers
         _refuse(samples, samples[name].abs() > 1, name, "is outside [-1, 1]; rescale it, or make it empty")
     strange = samples["expression"].notna() & ~samples["expression"].isin([*rules, *EXPRESSIONS[8]])
     _refuse(samples, strange, "expression", f"is none of {', '.join(EXPRESSIONS[8])}; add a rule for it, or mend it")
@@ -150,7 +152,7 @@ def _refuse(samples: pd.DataFrame, bad: pd.Series, column: str, problem: str) ->
     if bad.any():
         row = int(bad.to_numpy().argmax())
         raise ValueError(
-            f"sample {samples['id'].iloc[row]!r} (row {row}): {column} {samples[column].iloc[row]!r} {problem}"
+            f"sample {samples['id'].iloc[row]!r} (row {row}): {column} {samples[column].tolist()[row]!r} {problem}"
         )
 
 
