@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emokit.data import write_table
 from emokit.inference.smoothing import RELEASE, smooth
 from emokit.inference.tracking import Tracker, overlap
 
@@ -86,7 +87,8 @@ def test_wrong_settings_are_named(options):
 
 def table(frames, valence, person=0, **columns):
     columns = {"p_happy": 0.25, "p_sad": 0.75, "expression": "sad", "arousal": 0.0} | columns
-    return pd.DataFrame({"frame": frames, "person": person, "valence": valence, **columns})
+    ids = [f"{frame}_{person}_{k}" for k, frame in enumerate(frames)]
+    return pd.DataFrame({"id": ids, "frame": frames, "person": person, "valence": valence, **columns})
 
 
 def test_the_releases_weights_once_five_frames_are_there():
@@ -138,13 +140,15 @@ def test_persons_and_the_order_of_rows_do_not_matter(data):
         np.testing.assert_allclose(mine["p_happy"], 0.25)
 
 
-def test_none_changes_nothing_and_the_input_stays():
+def test_none_changes_nothing_and_the_input_stays(tmp_path):
     found = table(range(4), [0.1, 0.9, 0.3, 0.2])
     before = found.copy()
     pd.testing.assert_frame_equal(smooth(found, None), before)
     assert not smooth(found)["valence"].equals(before["valence"])
     pd.testing.assert_frame_equal(found, before)
     assert smooth(found.head(0)).empty
+    write_table(found, tmp_path / "found.csv")
+    pd.testing.assert_frame_equal(smooth(tmp_path / "found.csv"), smooth(found), check_dtype=False)
 
 
 @pytest.mark.parametrize("weights", [(), (0.5, 0), (-0.1, 1), (np.nan, 1), ((1, 2),)])
@@ -154,7 +158,7 @@ def test_weights_that_are_none_are_named(weights):
 
 
 def test_wrong_tables_are_named():
-    with pytest.raises(ValueError, match="no column 'frame'; they have valence"):
-        smooth(pd.DataFrame({"valence": [0.1]}))
+    with pytest.raises(ValueError, match="no column 'frame'; they have id, valence"):
+        smooth(pd.DataFrame({"id": ["a"], "valence": [0.1]}))
     with pytest.raises(ValueError, match="frame 7 holds a person twice"):
         smooth(table([7, 7], [0.1, 0.2]))

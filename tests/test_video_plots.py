@@ -118,7 +118,7 @@ def test_what_cannot_be_annotated_is_named_and_leaves_nothing(table, tmp_path):
 
 def test_the_player_holds_what_the_page_needs(table):
     missing = table[~((table["person"] == 0) & (table["frame"] == 43))]
-    player = Player(CALL, missing, table, start=2, stop=2.5, height=120)
+    player = Player(CALL, missing, DATA / "clip" / "truth.csv", start=2, stop=2.5, height=120)
     assert player.person == 0 and player.time == 2 and player._video[4:8] == b"ftyp"
     persons = player._traces["persons"]
     assert list(persons) == ["0", "1"]

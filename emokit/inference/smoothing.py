@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from emokit.data.tables import Table, read_table
+
 RELEASE = (0.1, 0.1, 0.15, 0.25, 0.4)
 
 
-def smooth(predictions: pd.DataFrame, weights: Sequence[float] | None = RELEASE) -> pd.DataFrame:
+def smooth(predictions: Table, weights: Sequence[float] | None = RELEASE) -> pd.DataFrame:
     """Each person's expression, valence and arousal as a weighted mean over the last frames.
 
     As in the paper's release, what is averaged are valence, arousal and the logits of the
@@ -22,7 +24,7 @@ def smooth(predictions: pd.DataFrame, weights: Sequence[float] | None = RELEASE)
 
     Parameters
     ----------
-    predictions : DataFrame
+    predictions : DataFrame or path
         From `predict_video`, or any predictions table with ``frame`` and, where there are
         several, ``person`` and ``video``.
     weights : sequence of float, optional
@@ -39,6 +41,7 @@ def smooth(predictions: pd.DataFrame, weights: Sequence[float] | None = RELEASE)
     ValueError
         No column ``frame``, a person twice in one frame, or weights that are none.
     """
+    predictions = read_table(predictions)
     if "frame" not in predictions:
         raise ValueError(
             f"the predictions have no column 'frame'; they have {', '.join(map(str, predictions.columns))}"

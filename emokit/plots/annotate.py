@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from tqdm.auto import tqdm
 
-from emokit.data.tables import BOX, landmarks_of
-from emokit.inference.decoding import Frame, Video, frame_count, read_frames
+from emokit.data.tables import BOX, Table, landmarks_of, read_table
+from emokit.inference.decoding import Frame, frame_count, read_frames
 from emokit.plots.circumplex import COLOURS, INK, circumplex
 
 _CLOCK = 90_000  # ticks per second: frames keep their times, whatever the rate
@@ -29,8 +29,8 @@ _MARK = (0, 229, 255)
 
 
 def annotate_video(
-    video: Video,
-    predictions: pd.DataFrame,
+    video: str | os.PathLike,
+    predictions: Table,
     out: str | os.PathLike,
     *,
     height: int = 480,
@@ -47,7 +47,7 @@ def annotate_video(
     Parameters
     ----------
     video : path
-    predictions : DataFrame
+    predictions : DataFrame or path
         From `predict_video`, or from `smooth`.
     out : path
         Ends in ``.mp4``. H.264 where PyAV has an encoder, else MPEG-4.
@@ -56,7 +56,7 @@ def annotate_video(
     trail : float
         Seconds for which a point's way stays on the circumplex.
     start, stop : float
-        The part to write, in seconds of ``video``; its first frame gets the time 0.
+        The part to write, in seconds of ``video``; the times of the new one count from ``start``.
     progress : bool
         Show frames done, rate and time left.
 
@@ -70,7 +70,7 @@ def annotate_video(
     out = Path(out)
     if out.suffix != ".mp4":
         raise ValueError(f"{out} does not end in .mp4; rename it")
-    drawn = _drawn(video, predictions, height, trail, start, stop)
+    drawn = _drawn(video, read_table(predictions), height, trail, start, stop)
     total = frame_count(video) if start == 0 and stop == np.inf else None
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
@@ -164,7 +164,7 @@ def _font(height: int) -> ImageFont.FreeTypeFont:
 
 
 def _drawn(
-    video: Video, predictions: pd.DataFrame, height: int, trail: float, start: float, stop: float
+    video: str | os.PathLike, predictions: pd.DataFrame, height: int, trail: float, start: float, stop: float
 ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """Time from ``start`` (s) and picture of every frame."""
     rows = predictions.groupby("frame").indices

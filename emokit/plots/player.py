@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from emokit.inference.decoding import Video
+from emokit.data.tables import Table, read_table
 from emokit.plots.annotate import annotate_video
 from emokit.plots.circumplex import COLOURS, INK
 from emokit.plots.video import AFFECT, with_breaks
@@ -25,9 +26,9 @@ class Player(anywidget.AnyWidget):
     Parameters
     ----------
     video : path
-    predictions : DataFrame
+    predictions : DataFrame or path
         From `predict_video` or `smooth`; boxes, landmarks and traces are its.
-    truth : DataFrame, optional
+    truth : DataFrame or path, optional
         With ``frame``, ``time``, ``person``, ``valence`` and ``arousal``; dashed.
     start, stop : float
         The part to show, in seconds; of long videos show some minutes.
@@ -56,23 +57,22 @@ class Player(anywidget.AnyWidget):
 
     def __init__(
         self,
-        video: Video,
-        predictions: pd.DataFrame,
-        truth: pd.DataFrame | None = None,
+        video: str | os.PathLike,
+        predictions: Table,
+        truth: Table | None = None,
         *,
         start: float = 0.0,
         stop: float = np.inf,
         height: int = 360,
     ) -> None:
-        shown = predictions[predictions["time"].between(start, stop, inclusive="left")]
+        shown = _between(predictions, start, stop)
         persons = sorted(int(person) for person in shown["person"].unique())
         if not persons:
             raise ValueError(f"nobody is seen from {start} to {stop} s; choose another part")
         with tempfile.TemporaryDirectory() as folder:
             path = annotate_video(video, shown, Path(folder) / "annotated.mp4", height=height, start=start, stop=stop)
             annotated = path.read_bytes()
-        if truth is not None:
-            truth = truth[truth["time"].between(start, stop, inclusive="left")]
+        truth = None if truth is None else _between(truth, start, stop)
         traces = {
             "start": start,
             "colours": {name: COLOURS.get(name, INK) for name in shown["expression"].unique()},
@@ -88,6 +88,11 @@ class Player(anywidget.AnyWidget):
                 f"no person {proposal['value']} is seen; there are {', '.join(self._traces['persons'])}"
             )
         return proposal["value"]
+
+
+def _between(table: Table, start: float, stop: float) -> pd.DataFrame:
+    table = read_table(table)
+    return table[table["time"].between(start, stop, inclusive="left")]
 
 
 def _traces_of(person: int, shown: pd.DataFrame, truth: pd.DataFrame | None) -> dict[str, Any]:
