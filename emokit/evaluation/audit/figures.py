@@ -132,17 +132,28 @@ class Faces:
 
     def values(self) -> Array:
         """Metrics (groups, m); NaN for groups without a face, of which there are none to measure."""
+        # fairlearn copies faces one by one for every metric: all metrics at once, and numbers for names, are faster.
+        metrics, (true, pred) = METRICS[self.target].values(), self.numbers
         parts = []
         for partition, size in zip(self.partitions, self.sizes, strict=True):
             known = partition.codes >= 0
             frame = MetricFrame(
-                metrics=METRICS[self.target],
-                y_true=self.true[known],
-                y_pred=self.pred[known],
+                metrics=lambda t, p: tuple(metric(t, p) for metric in metrics),
+                y_true=true[known],
+                y_pred=pred[known],
                 sensitive_features=pd.Series(partition.codes[known], name="group"),
             )
-            parts.append(frame.by_group.reindex(range(size)).to_numpy(np.float64))
-        return np.concatenate(parts)
+            absent = (np.nan,) * len(metrics)
+            parts += [frame.by_group.get(code, absent) for code in range(size)]
+        return np.array(parts, dtype=np.float64)
+
+    @cached_property
+    def numbers(self) -> tuple[Array, Array]:
+        """Labels and predictions; of expressions, their places in the alphabet."""
+        if self.target != "expression":
+            return self.true, self.pred
+        names = np.union1d(self.true, self.pred)
+        return np.searchsorted(names, self.true), np.searchsorted(names, self.pred)
 
 
 class Drawn:
@@ -168,18 +179,19 @@ class Drawn:
                 (figures(some), figures(faces.rest(some)), figures(np.add.reduceat(some, faces.starts, axis=1)))
             )
         self.many, self.many_rest, whole = map(np.concatenate, zip(*parts, strict=True))
-        self._spread = np.nanstd(whole, axis=0, ddof=1)[faces.partition_of]
+        self._spread = _spread(whole)[faces.partition_of]
         self.metrics = list(METRICS[faces.target])
         self.faces = faces
 
     @property
     def own(self) -> Array:
-        return self.faces.counts["effective"].to_numpy()
+        """(groups,): persons in effect; less than two tell of no interval."""
+        return _several(self.faces.counts["effective"])
 
     @property
     def fewer(self) -> Array:
         """(groups,): persons in the group or in its rest, whichever are fewer."""
-        return self.faces.counts[["effective", "effective_rest"]].min(axis=1).to_numpy()
+        return _several(self.faces.counts[["effective", "effective_rest"]].min(axis=1))
 
     def intervals(self, level: float) -> tuple[Array, Array]:
         return interval(self.value, self.many, [SCALE[name] for name in self.metrics], self.own, level)
@@ -234,7 +246,7 @@ class Drawn:
         difference = there(self.value[:, k]) - there(self.rest[:, k])
         clusters = np.maximum(self.fewer, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            error = np.nanstd(there(self.many[..., k]) - there(self.many_rest[..., k]), axis=0, ddof=1)
+            error = _spread(there(self.many[..., k]) - there(self.many_rest[..., k]))
             statistic = ratio(difference, error * np.sqrt(clusters / (clusters - 1)))
             return 2 * stats.t.sf(np.abs(statistic), clusters - 1)
 
@@ -262,6 +274,19 @@ def blocks(persons: NDArray[np.int64], n_persons: int, seed: int) -> tuple[NDArr
     return np.random.default_rng(seed).permutation(n_persons)[persons] % MOST_CLUSTERS, MOST_CLUSTERS
 
 
+def _spread(many: Array) -> Array:
+    """Standard deviation over resamples, of those that are finite; NaN where fewer than two are."""
+    finite = np.isfinite(many)
+    n = finite.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = np.where(finite, many - np.where(finite, many, 0).sum(axis=0) / n, 0)
+        return np.sqrt((off**2).sum(axis=0) / np.where(n > 1, n - 1, np.nan))
+
+
+def _several(persons: pd.Series) -> Array:
+    return persons.where(persons >= 2, 1).to_numpy()
+
+
 def _kish(faces: NDArray[np.int64]) -> float:
     """Kish's effective number of persons: all of them where they have equally many faces, 1 where one has nearly all."""
     return float(faces.sum() ** 2 / max((faces.astype(np.float64) ** 2).sum(), 1))
@@ -271,10 +296,10 @@ def terms_and_figures(faces: Faces) -> tuple[list[Array], Callable[[Array], Arra
     """Terms (n,) to be summed, and the metrics (..., m) of sums (..., k)."""
     one = np.ones(len(faces.true))
     if faces.target == "expression":
-        names = np.union1d(faces.true, faces.pred)
-        true, pred = (np.searchsorted(names, x) for x in (faces.true, faces.pred))
-        hits = [(true == k) & (pred == k) for k in range(len(names))]
-        shown = [(true == k).astype(float) + (pred == k) for k in range(len(names))]
+        true, pred = faces.numbers
+        classes = range(max(true.max(), pred.max()) + 1)
+        hits = [(true == k) & (pred == k) for k in classes]
+        shown = [(true == k).astype(float) + (pred == k) for k in classes]
         return [one, true == pred, *hits, *shown], _expression_figures
     t, p = faces.true, faces.pred
     return [one, t, p, t * t, p * p, (t - p) ** 2, np.sign(t) == np.sign(p)], _affect_figures
