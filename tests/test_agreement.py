@@ -177,7 +177,9 @@ def test_the_statement_says_where_the_model_stands(noise, verdict, one_by_one):
         row = against_humans(ratings, "ours").query("target == 'arousal' and metric == @metric").iloc[0]
         assert f"humans is {row['model']:.2f}, theirs with each other {row['human']:.2f}" in said
         assert f"{row['difference']:.2f} (95 % interval {row['low']:.2f} to {row['high']:.2f})" in said
-    assert "little to tell" in statement(ratings.assign(subject="one"), "ours", "expression", "accuracy", level=0.9)
+    alone = statement(ratings.assign(subject="one"), "ours", "expression", "accuracy")
+    assert "(no interval): which is too little to tell" in alone
+    assert "nothing can be told" in statement(ratings.assign(arousal=0.5), "ours", "arousal", "PCC")
 
 
 # Krippendorff (2011), Computing Krippendorff's Alpha-Reliability: four coders, twelve units.
@@ -200,6 +202,9 @@ def test_alpha_is_krippendorffs():
     assert np.isnan(krippendorff_alpha(np.ones((5, 3)))) and np.isnan(krippendorff_alpha([[1, NO], [NO, 2]]))
     with pytest.raises(ValueError, match="'nominal' or 'interval', got 'ordinal'"):
         krippendorff_alpha(KRIPPENDORFF, "ordinal")
+    for function in (krippendorff_alpha, intraclass_correlations):
+        with pytest.raises(ValueError, match=r"a row for each item and a column for each annotator, got \(3,\)"):
+            function([1, 2, 3])
 
 
 @settings(deadline=None)
@@ -315,8 +320,22 @@ def test_lags_that_cannot_be_told_are_said():
         estimate_lags(ratings, max_lag=0.2)
     elsewhere = ratings["recording"] == np.where(ratings["annotator"] == "a3", "r1", "r0")
     assert estimate_lags(ratings[elsewhere]).isna().tolist() == [False, False, True]
+    constant = estimate_lags(
+        ratings.assign(valence=0.1, arousal=ratings["arousal"].where(ratings["annotator"] != "a1", 0.3))
+    )
+    assert constant.isna().tolist() == [True, False, False]
+    twice = ratings.drop(columns="recording")
     for attempt, message in {
         lambda: estimate_lags(RATINGS): "no column 'time'",
+        lambda: estimate_lags(ratings.assign(time="early")): "row 0: time is no number of seconds",
+        lambda: correct_lags(ratings.assign(recording=None), LAGS): "row 0: recording is empty",
+        lambda: correct_lags(
+            twice, LAGS
+        ): f"row {twice.duplicated(['annotator', 'time']).argmax()}: its annotator has rated",
+        lambda: estimate_lags(ratings, max_lag=0.05): "max_lag is 0.05 s, less than the 0.1 s from one rating",
+        lambda: estimate_lags(
+            ratings.drop(columns=["valence", "arousal"]).assign(expression="sad")
+        ): "neither valence nor",
         lambda: estimate_lags(ratings, "me"): "no annotator 'me'; there are a1, a2, a3",
         lambda: correct_lags(ratings, {"a1": 0, "a2": np.nan}): "no lag of annotator 'a2'",
         lambda: estimate_lags(ratings.drop_duplicates("annotator")): "no trace has two ratings",
@@ -338,6 +357,10 @@ def test_a_model_is_one_more_annotator():
         add_model(humans, said, "a1")
     with pytest.raises(ValueError, match="no prediction of any rated item"):
         add_model(humans, stranger)
+    with pytest.raises(ValueError, match="none of what was rated; their columns are id"):
+        add_model(humans, said[["id"]])
+    with pytest.raises(ValueError, match="the predictions: valence is no number in every row .*'high' at position 0"):
+        add_model(humans, said.assign(valence="high"))
 
 
 def test_columns_of_annotators_become_rows():
@@ -372,6 +395,8 @@ def corrupt(row, **cells):
     [
         (RATINGS.rename(columns={"item": "image"}), "no column 'item'; it has image, annotator"),
         (corrupt(3, annotator=None), "row 3: annotator is empty"),
+        (pd.concat([RATINGS, RATINGS[["arousal"]]], axis=1), "column 'arousal' is there twice"),
+        (RATINGS.assign(valence=np.inf), "row 0: valence is inf, no number"),
         (corrupt(5, valence=-2.0), r"row 5: valence is -2.0, no number in \[-1, 1\]"),
         (corrupt(5, valence="high"), "row 5: valence is 'high'"),
         (corrupt(7, item=RATINGS["item"][6]), f"row 7: 'a1' rates item '{RATINGS['item'][6]}' again"),
@@ -390,6 +415,8 @@ def test_what_is_wrong_with_ratings_is_named(ratings, message):
     ("attempt", "message"),
     [
         (lambda: pairwise(RATINGS, cluster="clip"), "no column 'clip' to resample by"),
+        (lambda: pairwise(RATINGS, n_resamples=1), "n_resamples is at least 2, got 1"),
+        (lambda: coefficients(RATINGS, level=95), "level lies between 0 and 1, got 95"),
         (lambda: average_agreement(RATINGS, "net"), "no annotator 'net'; there are a1, a2, a3, a4, model"),
         (
             lambda: against_humans(RATINGS.query("annotator in ('a1', 'model')")),
@@ -438,9 +465,13 @@ def test_profiles_of_a_few_faces_hold_the_truth():
     assert covered[["bias", "scale", "noise"]].between(0.92, 0.98).all(), covered
 
 
-def test_nothing_warns_of_ordinary_ratings():
+def test_nothing_warns_of_ordinary_or_constant_ratings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         against_humans(RATINGS, **QUICK)
         leave_one_out(RATINGS, "model", **QUICK)
         coefficients(RATINGS, n_resamples=20)
+        for still in ({"valence": 0.3}, {"expression": "sad"}):
+            pairwise(RATINGS.assign(**still), **QUICK)
+            annotator_profiles(RATINGS.assign(**still), **QUICK)
+            coefficients(RATINGS.assign(**still), n_resamples=20)

@@ -51,8 +51,9 @@ def pairwise(
     Raises
     ------
     ValueError
-        See `emokit.evaluation.ratings.read_ratings`; there are less than two annotators, or the
-        cluster of an item is missing or not unique.
+        See `emokit.evaluation.ratings.read_ratings`; there are less than two annotators; the
+        cluster of an item is missing or not unique; ``n_resamples`` is below 2, or ``level`` does
+        not lie between 0 and 1.
     """
     table = widen(ratings, cluster)
     pairs = list(combinations(table.annotators, 2))
@@ -235,19 +236,23 @@ def statement(
     result = against_humans(table, model, cluster=cluster, n_resamples=n_resamples, level=level, seed=seed)
     result = result[result["metric"] == metric].set_index("against")
     mean, each = result.loc[HUMANS], result.drop(HUMANS)["verdict"].value_counts()
+    about = f"{target.capitalize()}, {metric}" + " (smaller is closer)" * (metric == "RMSE")
+    if np.isnan(mean["difference"]):
+        return f"{about}: undefined, as ratings do not vary, or too few items are rated by two; nothing can be told."
     verdict = {
         "above": "the model is above human agreement",
         "below": "the model is below human agreement",
         "within": "the model is within human agreement",
         "unknown": "which is too little to tell",
     }[mean["verdict"]]
-    smaller = " (smaller is closer)" if metric == "RMSE" else ""
     counts = ", ".join(f"{kind} {each[kind]}" for kind in ("above", "within", "below", "unknown") if kind in each)
+    interval = f"{100 * level:g} % interval {mean['low']:.2f} to {mean['high']:.2f}"
+    if np.isnan(mean["low"]):
+        interval = "no interval"
     return (
-        f"{target.capitalize()}, {metric}{smaller}: the model's average agreement with the {len(result) - 1} humans is "
-        f"{mean['model']:.2f}, theirs with each other {mean['human']:.2f}; the difference is "
-        f"{mean['difference']:.2f} ({100 * level:g} % interval {mean['low']:.2f} to {mean['high']:.2f}): "
-        f"{verdict} (humans one by one: {counts})."
+        f"{about}: the model's average agreement with the {len(result) - 1} humans is {mean['model']:.2f}, "
+        f"theirs with each other {mean['human']:.2f}; the difference is {mean['difference']:.2f} "
+        f"({interval}): {verdict} (humans one by one: {counts})."
     )
 
 

@@ -36,12 +36,12 @@ def krippendorff_alpha(ratings: ArrayLike, measurement: str = "nominal") -> floa
     Raises
     ------
     ValueError
-        Another measurement, or interval ratings that are no numbers.
+        Another measurement, no table, or interval ratings that are no numbers.
     """
     if measurement not in _ALPHA:
         raise ValueError(f"measurement is 'nominal' or 'interval', got {measurement!r}")
     terms, alpha = _ALPHA[measurement]
-    table = np.asarray(ratings, dtype=object)
+    table = _table(ratings, object)
     values = _codes(table) if measurement == "nominal" else pd.DataFrame(table).astype(float).to_numpy()
     return float(alpha(terms(values).sum(axis=0))[0])
 
@@ -60,8 +60,13 @@ def intraclass_correlations(ratings: ArrayLike) -> pd.Series:
         ICC(2,1) and ICC(2,k), absolute agreement of one annotator and of the mean of all k, who
         stand for others; ICC(3,1) and ICC(3,k), consistency of just these, which forgives a bias.
         NaN with less than two complete items.
+
+    Raises
+    ------
+    ValueError
+        No table, or not of numbers.
     """
-    values = np.asarray(ratings, dtype=np.float64)
+    values = _table(ratings, np.float64)
     return pd.Series(_icc(_icc_terms(values).sum(axis=0)), index=ICC)
 
 
@@ -225,6 +230,13 @@ def _resampled(
         value = np.array([kappa(np.ones(n))])
         drawn = np.array([[kappa(times)] for block in resamples(n, n_resamples, seed) for times in block])
     return value, *interval(value, drawn, ["coefficient"], n, level)
+
+
+def _table(ratings: ArrayLike, kind: type) -> NDArray:
+    table = np.asarray(ratings, dtype=kind)
+    if table.ndim != 2:
+        raise ValueError(f"ratings are a table, a row for each item and a column for each annotator, got {table.shape}")
+    return table
 
 
 def _codes(names: NDArray) -> Array:

@@ -62,6 +62,11 @@ def bootstrap(
         How many clusters tell of a figure; broadcasts to its shape without m.
     n_resamples, level, seed
         As in `emokit.evaluation.agreement.pairwise`.
+
+    Raises
+    ------
+    ValueError
+        ``n_resamples`` is below 2, or ``level`` does not lie between 0 and 1.
     """
     value, flat = statistic(sums.sum(axis=0)), sums.reshape(len(sums), -1)
     parts = [
@@ -72,6 +77,8 @@ def bootstrap(
 
 def resamples(n: int, n_resamples: int, seed: int) -> Iterator[Array]:
     """How often each of ``n`` clusters is drawn, in blocks (some resamples, n)."""
+    if n_resamples < 2:
+        raise ValueError(f"n_resamples is at least 2, got {n_resamples}")
     rng, block = np.random.default_rng(seed), max(1, _MAX_COUNTS // n)
     for start in range(0, n_resamples, block):
         rows = min(block, n_resamples - start)
@@ -88,6 +95,8 @@ def interval(
     NaN with less than two clusters, or where most resamples leave the figure undefined; both ends
     at the value where no resample changes it.
     """
+    if not 0 < level < 1:
+        raise ValueError(f"level lies between 0 and 1, got {level}; 95 % are 0.95")
     clusters = np.maximum(np.asarray(clusters, dtype=np.float64), 1)
     ends = np.full((2, *value.shape), np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -97,18 +106,21 @@ def interval(
             centre, cloud = value[..., k], drawn[..., k]
             enough = (np.isfinite(cloud).mean(axis=0) > 0.5) & (clusters > 1)
             still = ~(np.abs(cloud - centre) > _ROUNDING).any(axis=0)
-            unit = reach * _spread(cloud, ~enough | still) if name == "signed" else 1.0
-            # Where all are infinite, they stand still.
-            error = _spread(there(cloud / unit), ~enough | still)
+            unit = reach * _spread(cloud) if name == "signed" else 1.0
+            error = _spread(there(cloud / unit))
             for end, sign in zip(ends, (-1, 1), strict=True):
                 moved = np.where(still, centre, unit * back(there(centre / unit) + sign * reach * error))
                 end[..., k] = np.where(enough, moved, np.nan)
     return ends[0], ends[1]
 
 
-def _spread(cloud: Array, useless: NDArray[np.bool_]) -> Array:
-    """Standard deviation over resamples, of those that are finite; ``useless`` ones just must not warn."""
-    return np.std(cloud, axis=0, ddof=1, where=np.isfinite(cloud) | useless)
+def _spread(cloud: Array) -> Array:
+    """Standard deviation over resamples, of those that are finite."""
+    known = np.isfinite(cloud)
+    n = known.sum(axis=0)
+    centred = np.where(known, cloud, 0)
+    centred = np.where(known, centred - centred.sum(axis=0) / n, 0)
+    return np.sqrt((centred**2).sum(axis=0) / (n - 1))
 
 
 def cluster_sums(terms: Array, clusters: NDArray[np.int64]) -> Array:

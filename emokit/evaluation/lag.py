@@ -20,6 +20,7 @@ from emokit.evaluation.intervals import Array
 from emokit.evaluation.ratings import read_ratings
 
 _DIMENSIONS = ["valence", "arousal"]
+_ROUNDING = 1e-12
 
 
 def estimate_lags(ratings: Table, reference: str | None = None, max_lag: float = 2.0) -> pd.Series:
@@ -47,7 +48,9 @@ def estimate_lags(ratings: Table, reference: str | None = None, max_lag: float =
     Raises
     ------
     ValueError
-        See `emokit.evaluation.ratings.read_ratings`; there is no time, or no such reference.
+        See `emokit.evaluation.ratings.read_ratings`; a time or trace is missing, or there twice; no
+        trace has two ratings; ``max_lag`` is less than the step between them; or there is neither
+        valence nor arousal, or no such reference.
 
     Warns
     -----
@@ -56,11 +59,15 @@ def estimate_lags(ratings: Table, reference: str | None = None, max_lag: float =
     """
     table = _read(ratings)
     names = list(dict.fromkeys(table["annotator"]))
+    if not set(_DIMENSIONS) & set(table):
+        raise ValueError("the ratings have neither valence nor arousal, of which lags are estimated")
     if reference is not None and reference not in names:
         raise ValueError(f"there is no annotator {reference!r}; there are {', '.join(names)}")
     step = float(np.median([np.median(np.diff(t)) for t in _times(table) if len(t) > 1] or [np.nan]))
     if not np.isfinite(step):
         raise ValueError("no trace has two ratings; lags need time series")
+    if not max_lag >= step:
+        raise ValueError(f"max_lag is {max_lag:g} s, less than the {step:g} s from one rating to the next; raise it")
     correlation = _cross_correlation(table, names, step, round(max_lag / step))
     rows, differences = [], []
     for a, b in combinations(range(len(names)), 2):
@@ -104,7 +111,8 @@ def correct_lags(ratings: Table, lags: Mapping[str, float] | pd.Series) -> pd.Da
     Raises
     ------
     ValueError
-        See `emokit.evaluation.ratings.read_ratings`; there is no time, or an annotator has no lag.
+        See `emokit.evaluation.ratings.read_ratings`; a time or trace is missing, or there twice; or
+        an annotator has no lag.
     """
     table = _read(ratings)
     lags = pd.Series(lags, dtype=np.float64)
@@ -128,12 +136,23 @@ def correct_lags(ratings: Table, lags: Mapping[str, float] | pd.Series) -> pd.Da
 
 
 def _read(ratings: Table) -> pd.DataFrame:
-    """Ratings with a column ``trace``."""
+    """Ratings with a column ``trace``, each trace of an annotator with one rating at a time."""
     table = read_ratings(ratings)
     if "time" not in table:
         raise ValueError("the ratings have no column 'time' (s); lags need time series")
     key = next((name for name in TRACES if name in table), None)
-    return table.assign(trace=table[key] if key else "")
+    table = table.assign(time=pd.to_numeric(table["time"], errors="coerce"), trace=table[key] if key else "")
+    for problem, rows in (
+        ("time is no number of seconds; fill it in", ~np.isfinite(table["time"])),
+        (f"{key} is empty; fill it in, or drop the column", table["trace"].isna()),
+        (
+            "its annotator has rated this time of this trace before; tell traces apart by a column 'recording'",
+            table.duplicated(["trace", "annotator", "time"]),
+        ),
+    ):
+        if rows.any():
+            raise ValueError(f"the ratings, row {int(np.argmax(rows))}: {problem}")
+    return table
 
 
 def _times(table: pd.DataFrame) -> list[Array]:
@@ -167,7 +186,8 @@ def _cross_correlation(table: pd.DataFrame, names: list[str], step: float, reach
                 products[1, k] += (curves[now] ** 2).T @ known[later]
                 products[2, k] += known[now].T @ curves[later] ** 2
     with np.errstate(invalid="ignore"):
-        ahead = products[0] / np.sqrt(products[1] * products[2])
+        # What rounding leaves of a constant trace correlates with nothing.
+        ahead = products[0] / np.sqrt(np.where(products[1:] > _ROUNDING, products[1:], np.nan).prod(axis=0))
     return np.concatenate([ahead[:0:-1].transpose(0, 2, 1), ahead])
 
 

@@ -92,7 +92,8 @@ def _metrics(target: str, sums: Array) -> Array:
         return means
     a, b, aa, bb, error, same = np.moveaxis(means, -1, 0)
     var_a, var_b = (np.where(var < _ROUNDING, 0, var) for var in (aa - a * a, bb - b * b))
-    moments = Moments(a, b, var_a, var_b, (aa + bb - error) / 2 - a * b)
+    covariance = ((aa + bb - error) / 2 - a * b) * ((var_a > 0) & (var_b > 0))
+    moments = Moments(a, b, var_a, var_b, covariance)
     return np.stack([np.sqrt(error), same, moments.pcc, moments.ccc], axis=-1)
 
 

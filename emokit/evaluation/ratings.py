@@ -26,13 +26,15 @@ def read_ratings(ratings: Table) -> pd.DataFrame:
     ------
     ValueError
         The file is neither CSV nor Parquet or cannot be read; item, annotator or all ratings are
-        missing; an annotator rates an item twice; valence or arousal is no number in [-1, 1]. The
-        message names file and row.
+        missing; a column is there twice; an annotator rates an item twice; valence or arousal is no
+        number in [-1, 1]. The message names file and row.
     """
     if isinstance(ratings, pd.DataFrame):
         table, where = ratings.reset_index(drop=True), "the ratings"
     else:
         table, where = _read_file(Path(ratings)), str(ratings)
+    if not table.columns.is_unique:
+        raise ValueError(f"{where}: column {table.columns[table.columns.duplicated()][0]!r} is there twice; drop one")
     for name in ("item", "annotator"):
         if name not in table:
             raise ValueError(f"{where}: no column {name!r}; it has {', '.join(map(str, table.columns))}")
@@ -56,8 +58,8 @@ def read_ratings(ratings: Table) -> pd.DataFrame:
             if wrong.any():
                 row = int(wrong.argmax())
                 raise ValueError(
-                    f"{where}, row {row}: {name} is {table[name][row]!r}, no number in [-1, 1]; rescale the column, "
-                    "and leave empty what is not rated"
+                    f"{where}, row {row}: {name} is {table[name].astype(object)[row]!r}, no number in [-1, 1]; "
+                    "rescale the column, and leave empty what is not rated"
                 )
             table[name] = numbers
     return table
@@ -84,22 +86,27 @@ def add_model(ratings: Table, predictions: Table, name: str = "model") -> pd.Dat
     Raises
     ------
     ValueError
-        There is an annotator of this name, or no prediction of any item.
+        There is an annotator of this name, no prediction of any item or of what was rated, or a
+        prediction of valence or arousal that is no number.
     """
     ratings, predictions = read_ratings(ratings), read_table(predictions)
     if name in set(ratings["annotator"]):
         raise ValueError(f"the ratings have an annotator {name!r} already; choose another name")
-    predictions = predictions.assign(item=predictions["id"].astype(str))
     rated = [target for target in TARGETS if target in ratings and target in predictions]
+    if not rated:
+        raise ValueError(f"the predictions have none of what was rated; their columns are {', '.join(predictions)}")
+    for target in set(rated) - {"expression"}:
+        try:
+            predictions[target] = pd.to_numeric(predictions[target]).clip(-1, 1)
+        except ValueError as error:
+            raise ValueError(f"the predictions: {target} is no number in every row ({error})") from error
     items = ratings.drop(columns=["annotator", *TARGETS], errors="ignore").drop_duplicates("item")
-    said = items.merge(predictions[["item", *rated]], on="item")
-    if said.empty or not rated:
+    said = items.merge(predictions[rated].assign(item=predictions["id"].astype(str)), on="item")
+    if said.empty:
         raise ValueError(
             f"no prediction of any rated item: ids such as {predictions['id'].iloc[:1].tolist()}, "
             f"items such as {items['item'].iloc[:1].tolist()}"
         )
-    for target in set(rated) - {"expression"}:
-        said[target] = said[target].clip(-1, 1)
     return pd.concat([ratings, said.assign(annotator=name)], ignore_index=True)
 
 
@@ -122,7 +129,7 @@ def long_ratings(samples: Table) -> pd.DataFrame:
         There is no such column.
     """
     samples = read_table(samples)
-    columns = samples.columns[samples.columns.str.match("(valence|arousal)_")]
+    columns = samples.columns[samples.columns.str.match("(valence|arousal)_.")]
     if columns.empty:
         raise ValueError(f"no column valence_1, arousal_1, …; there are {', '.join(samples)}")
     about = [name for name in ("subject", "recording", "video", "time") if name in samples]
