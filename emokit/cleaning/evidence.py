@@ -78,7 +78,7 @@ def _expression(labels: pd.Series, pred: pd.DataFrame) -> Iterator[Evidence]:
     if not columns:
         raise ValueError("predictions have no columns p_<class>, which label scores need; out_of_fold gives them")
     said, labels = pred["expression"].to_numpy(object), labels.to_numpy(object)
-    codes = pd.Categorical(labels, categories=[name[2:] for name in columns]).codes.astype(np.int64)
+    codes = pd.Index([name[2:] for name in columns]).get_indexer(labels)
     shares = pred[columns].to_numpy(np.float64)
     # A label that is missing, or that the model cannot name, is not doubted.
     rows = np.flatnonzero((codes >= 0) & np.isfinite(shares).all(axis=1))

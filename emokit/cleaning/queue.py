@@ -122,15 +122,15 @@ def queue_curve(queue: pd.DataFrame, wrong: Collection[str] | Sequence[bool], le
     ValueError
         There is no error, or an id of ``wrong`` is not in the queue.
     """
-    values = np.asarray(list(wrong))
-    if values.dtype == bool and len(values) == len(queue):
-        hit = values
+    wrong = list(wrong)
+    if len(wrong) == len(queue) and all(isinstance(value, bool | np.bool_) for value in wrong):
+        hit = np.array(wrong)
     else:
-        ids = queue["id"].astype(str)
-        strange = set(values.astype(str)) - set(ids)
+        ids, wrong = queue["id"].astype(str), {str(name) for name in wrong}
+        strange = sorted(wrong - set(ids))
         if strange:
-            raise ValueError(f"{len(strange)} of {len(values)} errors are not in the queue, such as {min(strange)!r}")
-        hit = ids.isin(values.astype(str)).to_numpy()
+            raise ValueError(f"{len(strange)} of {len(wrong)} errors are not in the queue, such as {strange[0]!r}")
+        hit = ids.isin(wrong).to_numpy()
     n, errors = len(queue), int(hit.sum())
     if not errors:
         raise ValueError("there is no error to find; give their ids, or a truth value for each row")
