@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from emokit.data import ImageError, landmarks_of, read_table, sample_faces, write_table
-from emokit.data.tables import Chunks, landmarks_column
-from emokit.inference import Faces, WholeImage, predict, predict_table
+from emokit.data.crops import tight_box
+from emokit.data.tables import BOX, Chunks, landmarks_column
+from emokit.inference import Faces, WholeImage, predict, predict_table, recompute_landmarks
 from emokit.models import EmoFAN, ResNet18, save_emofan
 
 SAMPLES = sample_faces().head(30)
@@ -227,6 +228,19 @@ def test_mixed_precision_is_close(model, tmp_path):
     )
     assert not mixed["valence"].equals(whole["valence"])
     np.testing.assert_allclose(mixed["valence"], whole["valence"], atol=0.05)
+
+
+def test_landmarks_are_recomputed_once(model, tmp_path, monkeypatch):
+    write_table(SAMPLES.head(4), tmp_path / "samples.parquet")
+    found = recompute_landmarks(tmp_path / "samples.parquet", model, tmp_path)
+    expected = landmarks_of(predict(SAMPLES.head(4), model))
+    np.testing.assert_allclose(landmarks_of(found), expected, atol=1e-3)
+    np.testing.assert_allclose(found[BOX], tight_box(landmarks_of(found)))
+    monkeypatch.setattr("emokit.inference.landmarks.predict", None)
+    pd.testing.assert_frame_equal(recompute_landmarks(SAMPLES.head(4), model, tmp_path), found)
+    bare = SAMPLES.head(4).assign(landmarks=None, x0=np.nan, y0=np.nan, x1=np.nan, y1=np.nan)
+    with pytest.raises(ValueError, match=f"sample '{bare['id'][0]}' has neither box nor landmarks"):
+        recompute_landmarks(bare, model, tmp_path)
 
 
 def test_chunks_of_a_file_are_read_tables(tmp_path):

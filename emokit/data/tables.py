@@ -43,7 +43,7 @@ def read_table(table: Table) -> pd.DataFrame:
 
 
 class Chunks:
-    """A table of faces, ``size`` rows at a time; of a file, no more than these are in memory.
+    """A table of faces, ``size`` rows at a time; of a file, only these are in memory, and at first all ids.
 
     Parameters
     ----------

@@ -78,8 +78,8 @@ def coverage(
         For each ``figure``, ``target`` and ``metric``: ``covered``, the share of intervals that
         hold the truth; ``below`` and ``above``, of those that lie on one side of it; ``width``,
         their mean; ``intervals``, their number. Truths of pairs, averages and differences are
-        exact (`true_agreement`); leave-one-out agreement and coefficients have those of one study
-        100 times as large.
+        exact (`true_agreement`); leave-one-out agreement, profiles and coefficients have those of
+        one study 100 times as large.
     """
     make, unit, n = DESIGNS[design]
     population = make()

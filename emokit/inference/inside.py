@@ -25,7 +25,22 @@ class FaceMaps(NamedTuple):
 
 @torch.inference_mode()
 def face_maps(image: Picture, box: ArrayLike, model: EmoFAN) -> FaceMaps:
-    """Heatmaps and attention of the face at ``box`` (tight x0, y0, x1, y1 in pixels of ``image``)."""
+    """Heatmaps and attention of one face.
+
+    Parameters
+    ----------
+    image : path, array or PIL image
+    box : array-like, shape (4,)
+        Tight x0, y0, x1, y1 in pixels of ``image``.
+    model : EmoFAN
+
+    Raises
+    ------
+    ImageError
+        The picture cannot be read.
+    ValueError
+        The box is none.
+    """
     crop = crop_face(load_image(image), box, model.input_size)
     pixels = torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255
     heatmaps = model.features(pixels.to(next(model.parameters()).device)).heatmaps[-1].cpu()

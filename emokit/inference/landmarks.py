@@ -12,26 +12,42 @@ import torch
 from torch import nn
 
 from emokit.data.crops import tight_box
-from emokit.data.tables import BOX, landmarks_of, read_table, write_table
+from emokit.data.tables import BOX, Table, landmarks_of, read_table, write_table
 from emokit.inference.predict import predict
+from emokit.inference.reading import table_sources
 
 
 def recompute_landmarks(
-    samples: pd.DataFrame, model: nn.Module, folder: str | os.PathLike | None = None, batch_size: int = 32
+    samples: Table, model: nn.Module, folder: str | os.PathLike | None = None, batch_size: int = 32
 ) -> pd.DataFrame:
     """``samples`` with landmarks and boxes that ``model`` finds in the crops around the old ones.
 
     Parameters
     ----------
-    samples : DataFrame
+    samples : DataFrame or path
         With a box or landmarks in every row.
     model : EmoFAN
     folder : path, optional
         Where results are kept, one Parquet file per table and network; the user's cache by
         default.
     batch_size : int
+
+    Returns
+    -------
+    DataFrame
+        ``samples`` as `read_table` gives them, with new ``landmarks`` and ``x0 y0 x1 y1``.
+
+    Raises
+    ------
+    ImageError
+        A picture cannot be read; the message names it.
+    ValueError
+        A row has neither box nor landmarks.
     """
     samples = read_table(samples)
+    bare = [source.id for source in table_sources(samples) if source.box is None]
+    if bare:
+        raise ValueError(f"sample {bare[0]!r} has neither box nor landmarks; `find_faces` gives it a box")
     path = Path(folder or pooch.os_cache("emokit")) / f"landmarks-{fingerprint(samples, model)}.parquet"
     if path.exists():
         found = read_table(path)
@@ -45,7 +61,7 @@ def recompute_landmarks(
 
 
 def fingerprint(samples: pd.DataFrame, finder: nn.Module | str) -> str:
-    """Of what landmarks or boxes follow from: pictures, known boxes, and the network or detector."""
+    """Of what landmarks or boxes follow from: paths of pictures, known boxes, and the network or detector."""
     digest = hashlib.sha256()
     columns = [c for c in ("id", "image", *BOX) if c in samples]
     digest.update(pd.util.hash_pandas_object(samples[columns].astype(str), index=False).to_numpy().tobytes())

@@ -311,7 +311,7 @@ def _finish(folder: Path, out: Path, chunks: Chunks) -> None:
     skipped = [row for about in metadata for row in json.loads(about[b"skipped"])]
     write_table(pd.DataFrame(skipped, columns=["id", "image", "problem"]), folder / "_skipped.csv")
     for left in folder.glob(".*"):  # by processes that were killed
-        left.unlink()
+        left.unlink(missing_ok=True)
     folder.rename(out)
     if skipped:
         warnings.warn(
