@@ -126,7 +126,7 @@ def intersections(
     width, height = max(5.2, 2.6 + 1.1 * len(names[1])), 1.8 + 0.62 * len(names[0])
     ax = ax or plt.subplots(figsize=(width, height), layout="constrained")[1]
     signed = metric == "signed error"
-    top = max(np.nanmax(np.abs(values.where(~few)), initial=0), 2 * found.settings.worth.get(metric, 0.05))
+    top = max(values.where(~few).abs().fillna(0).to_numpy().max(), 2 * found.settings.worth.get(metric, 0.05))
     limits = {"cmap": "RdBu_r", "vmin": -top, "vmax": top} if signed else {"cmap": "Blues", "vmin": 0, "vmax": 1}
     sns.heatmap(values.where(~few), annot=texts.where(~few, ""), fmt="", annot_kws={"fontsize": 9}, cbar=False,
                 linewidths=1, ax=ax, **limits)  # fmt: skip

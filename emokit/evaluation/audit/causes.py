@@ -43,11 +43,11 @@ def causes(found: Audit, by: Sequence[str] = (LABEL,), bins: int = 8) -> pd.Data
     DataFrame
         For every group with enough persons, tested metric and cause: ``imbalance``, how
         differently group and rest are spread over strata (total variation, 0 alike, 1 apart);
-        ``overlap``, the share of faces in strata that have five of both; ``difference`` over these
-        strata, ``adjusted`` for the cause, ``explained``, which is the former less the latter;
-        the last two with ``_low`` and ``_high``; and ``says``: "explains it", "explains part",
-        "does not explain it", "hides more" (the difference grows), or "can't be separated" where
-        less than half of the faces overlap.
+        ``overlap``, the share of faces in strata that have five of both; the ``difference`` of all
+        faces, ``adjusted`` for the cause over these strata, and ``explained``, which is the former
+        less the latter, each with ``_low`` and ``_high``; and ``says``: "explains it", "explains
+        part", "does not explain it", "hides more" (the difference grows), "nothing to explain"
+        (it may be 0), or "can't be separated" where less than half of the faces overlap.
 
     Raises
     ------
@@ -87,8 +87,8 @@ def _alike(some: Faces, strata: NDArray[np.int64], name: str, found: Audit) -> p
     share = (own + rest)[..., 0] * common
 
     def differences(sums: Array) -> Array:
-        """(..., groups, metrics, 2): over common strata as they are, and alike."""
-        both = [part * common[..., None] for part in _both(some, sums)]
+        """(..., groups, metrics, 2): of all faces as they are, and alike over common strata."""
+        both = _both(some, sums)
         with np.errstate(divide="ignore", invalid="ignore"):
             even = [np.where(p[..., :1] > 0, p / p[..., :1], 0) * share[..., None] for p in both]
         plain, alike = ([figures(p.sum(axis=-2)) for p in pair] for pair in (both, even))
@@ -110,13 +110,11 @@ def _alike(some: Faces, strata: NDArray[np.int64], name: str, found: Audit) -> p
     tables = []
     for metric in TESTED[some.target]:
         k = list(METRICS[some.target]).index(metric)
-        pair, drawn = value[:, k], many[:, :, k]
-        figures_ = np.stack((pair[:, 1], pair[:, 0] - pair[:, 1]), axis=-1)
-        cloud = np.stack((drawn[..., 1], drawn[..., 0] - drawn[..., 1]), axis=-1)
-        low, high = interval(figures_, cloud, ["difference"] * 2, fewer, settings.level)
-        table = about.assign(metric=metric, difference=pair[:, 0])
-        for j, column in enumerate(("adjusted", "explained")):
-            table = table.assign(**{column: figures_[:, j], f"{column}_low": low[:, j], f"{column}_high": high[:, j]})
+        three, drawn = (np.concatenate((x, x[..., :1] - x[..., 1:]), -1) for x in (value[:, k], many[:, :, k]))
+        low, high = interval(three, drawn, ["difference"] * 3, fewer, settings.level)
+        table = about.assign(metric=metric)
+        for j, column in enumerate(("difference", "adjusted", "explained")):
+            table = table.assign(**{column: three[:, j], f"{column}_low": low[:, j], f"{column}_high": high[:, j]})
         tables.append(table[fewer >= settings.min_size])
     table = pd.concat(tables)
     return table.assign(says=_says(table))

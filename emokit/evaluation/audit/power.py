@@ -29,6 +29,7 @@ HARMED = ("age_band", "older")
 DESIGNS = ("persons", "faces")
 HARMS = ("none", "under-represented", "shifted labels", "low contrast")
 PERSONS, EACH = 150, 8
+POPULATION = 1000
 AFFECT = ["valence", "arousal"]
 
 
@@ -36,7 +37,7 @@ def power(
     design: str = "persons",
     harm: str = "none",
     audits: int = 200,
-    noise: float = 0.15,
+    noise: float = 0.1,
     leaning: float = 0.03,
     fall: float = 0.1,
     shift: float = 0.05,
@@ -77,7 +78,7 @@ def power(
     if design not in DESIGNS or harm not in HARMS:
         raise ValueError(f"designs are {', '.join(DESIGNS)} and harms {', '.join(HARMS)}; got {design!r} and {harm!r}")
     rng = np.random.default_rng(seed)
-    population = persons(1000, seed)
+    population = persons(POPULATION, seed)
     metric, size = ("signed error", shift) if harm == "shifted labels" else ("CCC", -fall)
     dose = shift if metric == "signed error" else _dose(harm, population, noise, leaning, fall, seed)
     planted = [] if harm == "none" else [f"{target} {metric}" for target in AFFECT]
@@ -172,13 +173,14 @@ def main() -> None:
     parser.add_argument("--designs", nargs="+", choices=DESIGNS, default=list(DESIGNS))
     parser.add_argument("--harms", nargs="+", choices=HARMS, default=list(HARMS))
     parser.add_argument("--audits", type=int, default=200)
-    parser.add_argument("--noise", type=float, default=0.15)
+    parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--leaning", type=float, default=0.03)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     about = {"audits": args.audits, "noise": args.noise, "leaning": args.leaning, "seed": args.seed}
-    tables = [power(design, harm, **about) for design in args.designs for harm in args.harms]
-    print(pd.concat(tables).round(3).to_string(index=False, na_rep=""))
+    for design in args.designs:
+        for harm in args.harms:
+            print(power(design, harm, **about).round(3).to_string(index=False, na_rep=""), flush=True)
 
 
 if __name__ == "__main__":
