@@ -14,6 +14,7 @@ from emokit.data import landmarks_of, read_table
 from emokit.evaluation import ccc
 from emokit.inference import CascadeDetector, Faces, WholeImage, following, predict
 from emokit.inference.decoding import VideoError, frame_count, read_frames
+from emokit.inference.following import VideoReader
 from emokit.inference.tracking import overlap
 from emokit.inference.video import predict_video
 from emokit.models import EmoFAN, ResNet18, load_emofan
@@ -113,6 +114,19 @@ def test_the_network_follows_whom_the_detector_sees_once(demo, tmp_path):
     looks = []
     table = read_table(predict_video(CALL, demo, tmp_path / "out.parquet", once, every=4, **FEW))
     assert len(looks) == 10 and len(table) == 40 and set(table["person"]) == {0}
+
+
+def test_a_face_that_runs_is_followed(demo):
+    """By a tenth of its width per frame: at the end of eight frames it overlaps little with where it was."""
+    reader, truth = VideoReader(demo), read_table(TRUTH).query("person == 0")
+    frames = []
+    for frame in read_frames(CALL, stop=32):
+        image = np.full((160, 480, 3), 90, np.uint8)
+        image[:, 8 * frame.number :][:, :160] = frame.image[:, :160]
+        frames.append(frame._replace(image=image))
+    rows = pd.concat([reader(frames[k : k + 8]) for k in range(0, 32, 8)])
+    assert rows["frame"].tolist() == list(range(32)) and set(rows["person"]) == {0}
+    np.testing.assert_allclose(rows["x0"], truth["x0"][:32] + 8 * rows["frame"].to_numpy(), atol=10)
 
 
 def killed(out):

@@ -48,26 +48,26 @@ class VideoReader:
         pairs = zip(self.tracker.tracks, sources, strict=True)
         tracks = [(track, source) for track, source in pairs if follows or source >= 0]
         scores = {track.person: found.scores[source] for track, source in tracks if source >= 0}
-        places = [(frame, track) for frame in frames for track, _ in tracks]
-        starts = np.array([track.box for _, track in places]).reshape(-1, 4)
-        table = self._read([frame for frame, _ in places], starts)
-        table.insert(1, "frame", np.array([frame.number for frame, _ in places], dtype=np.int64))
-        table.insert(2, "time", np.array([frame.time for frame, _ in places], dtype=np.float64))
-        table.insert(3, "person", np.array([track.person for _, track in places], dtype=np.int64))
+        shown = [frame for frame in frames for _ in tracks]
+        persons = np.array([track.person for _ in frames for track, _ in tracks], dtype=np.int64)
+        starts = np.array([track.box for _ in frames for track, _ in tracks], dtype=np.float64).reshape(-1, 4)
+        table = self._read(shown, starts)
+        while follows and len(again := self._restarted(table, persons, starts)):
+            table = _replaced(table, again, self._read([shown[k] for k in again], starts[again]))
+        table.insert(1, "frame", np.array([frame.number for frame in shown], dtype=np.int64))
+        table.insert(2, "time", np.array([frame.time for frame in shown], dtype=np.float64))
+        table.insert(3, "person", persons)
         table["score"] = table["person"].map(scores).astype(float).where(table["frame"] == frames[0].number)
         return self._followed(table, starts) if follows else table
 
     def _read(self, frames: list[Frame], boxes: NDArray[np.float64]) -> pd.DataFrame:
         """The face at each of ``boxes`` (n, 4), read around its landmarks."""
         table = self._read_once(frames, boxes)
-        if table.empty or not hasattr(self.model, "features"):
-            return table
-        tight = tight_box(landmarks_of(table))
-        fit = np.array([overlap(*pair)[0, 0] for pair in zip(boxes, tight, strict=True)])
-        again = np.flatnonzero((fit < _STEADY) & (fit >= self.tracker.overlap))
-        if len(again):
-            second = self._read_once([frames[k] for k in again], tight[again])
-            table = pd.concat([table.drop(index=again), second.set_axis(again)]).sort_index()
+        if hasattr(self.model, "features"):
+            fit, tight = _fit(table, boxes)
+            again = np.flatnonzero((fit < _STEADY) & (fit >= self.tracker.overlap))
+            if len(again):
+                table = _replaced(table, again, self._read_once([frames[k] for k in again], tight[again]))
         return table
 
     def _read_once(self, frames: list[Frame], boxes: NDArray[np.float64]) -> pd.DataFrame:
@@ -80,12 +80,38 @@ class VideoReader:
         tables = [read_faces(batch, self.model, self.flip) for batch in batches or [[]]]
         return pd.concat(tables, ignore_index=True).drop(columns=["image", "face"])
 
+    def _seen(self, table: pd.DataFrame, starts: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Rows in which somebody is seen near ``starts`` (n, 4), and the boxes around all landmarks."""
+        fit, tight = _fit(table, starts)
+        return (fit >= self.tracker.overlap) & (table["confidence"].to_numpy() >= self.confidence), tight
+
+    def _restarted(
+        self, table: pd.DataFrame, persons: NDArray[np.int64], starts: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Rows after the last in which their person is seen: they start again, from that one's box."""
+        seen, tight = self._seen(table, starts)
+        rows = np.arange(len(persons))
+        again = np.zeros(len(persons), dtype=bool)
+        for person in np.unique(persons[seen]):
+            last = rows[seen & (persons == person)].max()
+            later = (persons == person) & (rows > last) & (starts != tight[last]).any(axis=1)
+            starts[later], again = tight[last], again | later
+        return np.flatnonzero(again)
+
     def _followed(self, table: pd.DataFrame, starts: NDArray[np.float64]) -> pd.DataFrame:
         """Rows in which somebody is seen; the tracker learns where."""
-        tight = tight_box(landmarks_of(table)) if len(table) else starts
-        fit = np.array([overlap(*pair)[0, 0] for pair in zip(starts, tight, strict=True)], dtype=float)
-        seen = (fit >= self.tracker.overlap) & (table["confidence"].to_numpy() >= self.confidence)
+        seen, tight = self._seen(table, starts)
         for row in np.flatnonzero(seen):
             self.tracker.follow(table["person"].iloc[row], table["time"].iloc[row], tight[row])
         ended = self.tracker.merge()
         return table[seen & ~table["person"].isin(ended)]
+
+
+def _fit(table: pd.DataFrame, boxes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How well landmarks fill the ``boxes`` (n, 4) that they were looked for in, (n,), and their own boxes."""
+    tight = tight_box(landmarks_of(table))
+    return np.array([overlap(*pair)[0, 0] for pair in zip(boxes, tight, strict=True)], dtype=np.float64), tight
+
+
+def _replaced(table: pd.DataFrame, rows: NDArray[np.int64], by: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([table.drop(index=rows), by.set_axis(rows)]).sort_index()
