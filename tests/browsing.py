@@ -30,6 +30,7 @@ def jupyterlab(folder):
         "--ip=127.0.0.1",
         "--IdentityProvider.token=",
         "--port-retries=0",
+        "--expose-app-in-browser",
     ]
     environment = os.environ | {f"JUPYTER_{kind}_DIR": str(folder / kind) for kind in ("CONFIG", "RUNTIME")}
     server = subprocess.Popen(
@@ -37,15 +38,25 @@ def jupyterlab(folder):
         cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
-    for _ in range(120):
+    try:
+        _wait_for(f"{address}/api")
+        yield address
+    finally:
+        server.terminate()
         try:
-            urllib.request.urlopen(f"{address}/api", timeout=2)
-            break
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _wait_for(address):
+    for _ in range(360):
+        try:
+            urllib.request.urlopen(address, timeout=2)
+            return
         except OSError:
             time.sleep(0.5)
-    yield address
-    server.terminate()
-    server.wait(20)
+    raise TimeoutError(f"{address} does not answer")
 
 
 @contextmanager
@@ -75,10 +86,10 @@ def open_notebook(browser, lab, folder, *sources, name="notebook", **options):
 
 
 def run_first_cell(page):
-    """Run the notebook's first cell, once its kernel is ready."""
+    """Run the notebook's first cell, once its kernel is ready, to its end."""
     page.locator(".jp-NotebookPanel .jp-Cell").first.click()
     page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'")
-    page.keyboard.press("Control+Enter")
+    page.evaluate("jupyterapp.commands.execute('notebook:run-cell')")
 
 
 @contextmanager

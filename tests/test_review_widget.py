@@ -256,6 +256,9 @@ def test_adjudication_shows_only_disagreements(divided):
     anna, ben = view.face(one)["opinions"]
     assert (anna["annotator"], anna["verdict"]) == ("anna", "correct")
     assert (ben["annotator"], ben["expression"], ben["note"]) == ("ben", "sad", "mouth")
+    agreement = {(f["target"], f["metric"]): f["value"] for f in view.last("agreement")["figures"]}
+    # They rate two faces in common, one of them differently.
+    assert agreement["expression", "accuracy"] == 0.5 and agreement["valence", "CCC"] == 1
     view.press("decide", verdict="wrong", expression="sad")
     final = divided.decisions(final=True).set_index("id")
     assert final["annotator"][one] == "carla" and final["expression"][one] == "sad"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from emokit.cleaning.shown import face_shown
 from emokit.cleaning.store import VERDICTS, Store
 from emokit.data.rendered import action_units, affect
 from emokit.data.tables import Table, read_table
+from emokit.evaluation.agreement import HUMANS, average_agreement
 from emokit.models.emofan import EXPRESSIONS
 
 _STATIC = Path(__file__).parent / "static"
@@ -118,6 +120,7 @@ class Review(anywidget.AnyWidget):
         choices = {name: values for name, values in self.store.choices().items() if name != "why"}
         self.send({"kind": "choices", "choices": choices})
         self._tell()
+        self._tell_agreement()
 
     def _on_faces(self, message: dict[str, Any]) -> None:
         for item in message["items"]:
@@ -160,6 +163,7 @@ class Review(anywidget.AnyWidget):
         self.desk.start(message["mode"], {name: value for name, value in message["where"].items() if value})
         self._last = None
         self._tell()
+        self._tell_agreement()
 
     def _on_later(self, _message: dict[str, Any]) -> None:
         self.pace.later()
@@ -182,6 +186,19 @@ class Review(anywidget.AnyWidget):
         state = {"step": desk.step, "mode": desk.mode, "where": desk.where, "now": desk.now, "next": desk.upcoming}
         pace = {"rate": rate, "left": (total - done) / rate * 60 if rate else None, "rest": self.pace.due}
         self.send({"kind": "state", **state, "done": done, "total": total, **pace, "last": self._last})
+
+    def _tell_agreement(self) -> None:
+        """Tell an adjudicator how far the annotators agree by now."""
+        if self.desk.mode != "adjudicate":
+            return
+        ratings, figures = self.store.agreement(), []
+        if ratings["annotator"].nunique() > 1:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # who shares no item agrees on none
+                table = average_agreement(ratings, n_resamples=2)
+            shown = table["annotator"].eq(HUMANS) & table["metric"].isin(["accuracy", "CCC"])
+            figures = _plain(table.loc[shown, ["target", "metric", "value", "n"]])
+        self.send({"kind": "agreement", "figures": figures})
 
     def _face(self, item: str) -> tuple[dict[str, Any], bytes | None]:
         """What is shown of an item in this mode, of the last few from memory."""

@@ -67,7 +67,7 @@ export class Grid {
     if (page !== this.page) {
       this.page = page;
       this.place = 0;
-      this.cells.replaceChildren(...now.map((item, place) => make("div", { class: "emo-cell", role: "img", onclick: () => this.mark(place, "wrong") })));
+      this.cells.replaceChildren(...now.map((item, place) => make("div", { class: "emo-cell", role: "checkbox", onclick: () => this.mark(place, "wrong") })));
     }
     const held = now.map((item) => this.desk.faces.held.get(item));
     [...this.cells.children].forEach((cell, place) => {
@@ -78,6 +78,7 @@ export class Grid {
       const mark = this.marks.get(now[place]);
       cell.toggleAttribute("data-odd", mark !== undefined);
       cell.toggleAttribute("data-here", place === this.place);
+      cell.setAttribute("aria-checked", mark !== undefined);
       cell.setAttribute("aria-label", `Face ${place + 1}: ${mark ?? "correct"}`);
       if (cell.lastChild) cell.lastChild.textContent = mark ?? "";
     });

@@ -1,4 +1,4 @@
-// Which key does what. Letters are the keys' own, whatever the keyboard's layout prints on them.
+// Which key does what.
 import { make } from "./parts.js";
 
 export const KEYS = {
@@ -28,7 +28,9 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowD
 // What a key press means: {act}, {number, shift}, {move: [x, y], far} or nothing.
 export function meaning(event) {
   const command = event.ctrlKey || event.metaKey;
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  // A letter is what the key prints, or in other scripts where it lies.
+  const letter = /[^\0-\x7f]/.test(event.key) ? /^Key([A-Z])$/.exec(event.code)?.[1] : null;
+  const key = (letter ?? event.key).length === 1 ? (letter ?? event.key).toLowerCase() : event.key;
   if (command && !event.altKey && key === "z") return { act: event.shiftKey ? "redo" : "undo" };
   if (command && !event.altKey && key === "y") return { act: "redo" };
   if (command || event.altKey) return null;

@@ -11,7 +11,6 @@ export class One {
   constructor(desk) {
     this.desk = desk;
     this.drafts = new Map();
-    this.opinions = new Map();
     this.names = Object.keys(desk.settings.places);
     const act = (name) => () => desk.act(name);
     const tool = (label, name) => button(label, KEYS[name], act(name), "emo-tool");
@@ -31,6 +30,7 @@ export class One {
     this.name = make("span", { class: "emo-name" });
     this.label = make("div", { class: "emo-now" });
     this.annotators = make("div", { class: "emo-annotators" });
+    this.agreement = make("div", { class: "emo-agreement" });
     this.accept = button("Correct", KEYS.accept, act("accept"), "emo-main");
     const verdict = (label, name) => button(label, KEYS[name], act(name), name === "wrong" ? "emo-wrong" : "");
     this.model = make("p", { class: "emo-opinion", hidden: true });
@@ -41,7 +41,7 @@ export class One {
     this.node = make("div", { class: "emo-one" },
       make("div", { class: "emo-left" }, this.stage,
         make("div", { class: "emo-tools" }, this.name, tool("Zoom", "zoom"), tool("Landmarks", "landmarks"), tool("Model", "opinion"), tool("Note", "note")),
-        this.annotators),
+        this.annotators, this.agreement),
       make("div", { class: "emo-panel" }, this.label,
         make("div", { class: "emo-labels" },
           make("div", { class: "emo-plane" }, this.circumplex.node, this.circumplex.values),
@@ -72,7 +72,10 @@ export class One {
 
   // The labels that differ from the table's.
   get changes() {
-    return Object.fromEntries(LABELS.filter((name) => name in this.draft && this.draft[name] !== this.face[name]).map((name) => [name, this.draft[name]]));
+    const { face, draft } = this;
+    // There and back by arrow keys is no change, though the table has more decimals.
+    const same = (a, b) => a === b || (typeof a === "number" && typeof b === "number" && Math.abs(a - b) < 0.005);
+    return Object.fromEntries(LABELS.filter((name) => name in draft && !same(draft[name], face[name])).map((name) => [name, draft[name]]));
   }
 
   remember(part) {
@@ -130,8 +133,16 @@ export class One {
   }
 
   hear(message) {
-    this.opinions.set(message.item, message);
+    const face = this.desk.faces.held.get(message.item);
+    if (!face || this.desk.pane !== this) return;
+    face.asked = message;
     this.update();
+  }
+
+  // How far annotators agree, where they are adjudicated.
+  agree(figures) {
+    const parts = figures.map(({ target, metric, value }) => `${target} ${metric} ${value == null ? "–" : value.toFixed(2)}`);
+    this.agreement.textContent = figures.length ? `Annotators agree on ${count(figures[0].n)} so far: ${parts.join(", ")}.` : "";
   }
 
   // Everything as the present face and draft have it.
@@ -143,9 +154,8 @@ export class One {
       this.stage.replaceChildren(picture(face));
     }
     if (!face) return;
-    const label = { ...face, ...draft };
-    const asked = this.opinions.get(this.item);
-    const opinions = face.opinions ?? [];
+    const label = { ...face, ...this.changes };
+    const { asked, opinions = [] } = face;
     const changed = Object.keys(this.changes).length > 0;
     this.circumplex.show(label, face, asked?.opinion, opinions);
     for (const choice of this.expressions) {
@@ -164,6 +174,7 @@ export class One {
     if (asked) this.model.textContent = words(asked);
     this.note.value = draft.note ?? "";
     this.note.hidden = !draft.note && document.activeElement !== this.note;
+    this.agreement.hidden = this.desk.state.mode !== "adjudicate";
     const left = this.desk.state.total - this.desk.state.done;
     this.name.textContent = this.name.title = face.item;
     return `${face.problem ? "No picture. " : ""}Labelled ${face.expression ?? "without expression"}, valence ${signed(face.valence)}, arousal ${signed(face.arousal)}. ${count(left)} left.`;

@@ -6,6 +6,7 @@ import { One } from "./one.js";
 import { button, count, make, minutes, signed } from "./parts.js";
 
 const SILENCE = 4000; // milliseconds after which a kernel that does not answer is reported
+const AGAIN = "Run the cell again: all that was saved is there.";
 const MODES = { one: "One by one", grid: "Grid", adjudicate: "Adjudicate" };
 
 class Desk {
@@ -24,7 +25,7 @@ class Desk {
 
   build(el) {
     this.modes = Object.entries(MODES).map(([mode, label]) =>
-      make("button", { type: "button", "data-mode": mode, onclick: () => this.start(mode, this.state.where) }, label));
+      make("button", { type: "button", "data-mode": mode, onclick: () => this.start(mode, this.chosen) }, label));
     this.bar = make("div", { class: "emo-bar" });
     this.progress = make("div", { class: "emo-progress", role: "progressbar", "aria-label": "Faces judged", "aria-valuemin": "0" }, this.bar);
     this.pace = make("span", { class: "emo-pace" });
@@ -35,12 +36,13 @@ class Desk {
     this.last = make("span", { class: "emo-last" });
     this.live = make("div", { class: "emo-live", "aria-live": "polite" });
     const act = (name) => () => this.act(name);
+    this.filter = button("Filter", KEYS.filter, act("filter"), "emo-tool emo-filter");
     this.node = make("div",
       { class: "emo", tabindex: "0", role: "application", "aria-label": "Review of labels. Press h for the keys.", "data-lm-suppress-shortcuts": "true" },
       make("div", { class: "emo-head" },
         make("div", { class: "emo-modes", role: "group", "aria-label": "Way of working" }, ...this.modes),
         this.progress, this.pace,
-        button("Filter", KEYS.filter, act("filter"), "emo-tool emo-filter"), button("Help", KEYS.help, act("help"), "emo-tool")),
+        this.filter, button("Help", KEYS.help, act("help"), "emo-tool")),
       this.filters, this.alert, this.rest, this.body,
       make("div", { class: "emo-foot" }, this.last, button("Undo", KEYS.undo, act("undo"), "emo-tool"), button("Redo", KEYS.redo, act("redo"), "emo-tool")),
       make("div", { class: "emo-hint" }, "Click here, or press Tab, to use the keys"),
@@ -61,6 +63,12 @@ class Desk {
     this.node.focus({ preventScroll: true });
   }
 
+  // Filters but for the class of a grid's page, which goes on by itself.
+  get chosen() {
+    const { expression, ...others } = this.state.where;
+    return this.state.mode === "grid" || expression === undefined ? others : this.state.where;
+  }
+
   get pane() {
     return this.panes[this.state.mode];
   }
@@ -70,34 +78,34 @@ class Desk {
       this.model.send({ do: what, ...data });
       return true;
     } catch (error) {
-      this.complain(`Not saved: the kernel is gone (${error.message}). Run the cell again; all that was saved is there.`);
+      this.complain(`The kernel is gone (${error.message}), so nothing is saved any more. ${AGAIN}`);
       return false;
     }
   }
 
   // A step: nothing more is taken until the kernel has written it.
   step(what, data) {
-    if (this.busy || !this.send(what, { step: this.state.step, ...data })) return;
-    this.wait(true);
+    if (!this.busy && this.send(what, { step: this.state.step, ...data })) this.wait(what);
   }
 
   wait(busy) {
     this.busy = busy;
-    this.node.toggleAttribute("data-busy", busy);
+    this.node.toggleAttribute("data-busy", Boolean(busy));
     clearTimeout(this.timer);
     if (busy)
-      this.timer = setTimeout(() => this.complain("The kernel has not answered yet, so this is not saved for certain. Was it restarted? Then run the cell again; all that was saved is there."), SILENCE);
+      this.timer = setTimeout(() => this.complain(`The kernel has not answered yet, so this may not be saved. Was it restarted? ${AGAIN}`), SILENCE);
   }
 
   hear(message, buffers) {
     if (message.kind === "state") this.show(message);
     else if (message.kind === "face") this.receive(message, buffers?.[0]);
     else if (message.kind === "opinion") this.panes.one.hear(message);
+    else if (message.kind === "agreement") this.panes.one.agree(message.figures);
     else if (message.kind === "choices") this.offer(message.choices);
     else if (message.kind === "failed") {
       // Had it been saved, a new state would have come before this.
-      this.complain(this.busy ? `Not done: ${message.text}` : message.text);
-      this.wait(false);
+      this.complain(["decide", "page", "skip"].includes(this.busy) ? `Not saved: ${message.text}` : message.text);
+      this.wait(null);
     }
   }
 
@@ -117,7 +125,7 @@ class Desk {
     this.faces.want(state.now, state.next);
     if (state.step !== before.step) {
       this.alert.hidden = true;
-      this.wait(false);
+      this.wait(null);
       this.update();
     }
     this.tally();
@@ -137,7 +145,7 @@ class Desk {
   }
 
   finished() {
-    const filtered = Object.keys(this.state.where).length > 0;
+    const filtered = Object.keys(this.chosen).length > 0;
     const text = this.state.mode === "adjudicate" ? "No disagreement is open." : filtered ? "No face is left with these filters." : "All faces are judged. Thank you.";
     this.say(text);
     return make("div", { class: "emo-done" }, make("strong", {}, text), make("span", {}, `${count(this.state.done)} done; every decision is on disk.`));
@@ -158,8 +166,8 @@ class Desk {
         button("Later", KEYS.later, () => this.act("later"), "emo-tool"));
     this.last.replaceChildren(...this.lately(last));
     for (const choice of this.filters.querySelectorAll("select")) choice.value = where[choice.name] ?? "";
-    const filtered = Object.keys(where).filter((name) => mode !== "grid" || name !== "expression");
-    this.node.toggleAttribute("data-filtered", filtered.length > 0);
+    this.filter.hidden = mode === "adjudicate";
+    this.node.toggleAttribute("data-filtered", Object.keys(this.chosen).length > 0);
   }
 
   // What was decided last, and what the model would have said.
@@ -184,7 +192,6 @@ class Desk {
         });
         return make("label", {}, name, choice);
       }));
-    this.tally();
   }
 
   start(mode, where) {
@@ -213,7 +220,7 @@ class Desk {
     else if (name === "undo" || name === "redo") this.step(name, {});
     else if (name === "later") this.send("later", {});
     else if (name === "landmarks") this.node.toggleAttribute("data-landmarks");
-    else if (name === "filter") {
+    else if (name === "filter" && !this.filter.hidden) {
       this.filters.hidden = !this.filters.hidden;
       if (!this.filters.hidden) this.filters.querySelector("select")?.focus();
     } else if (this.state.now.length && !this.busy) this.pane.act(name);
