@@ -298,6 +298,12 @@ def test_predictions_that_do_not_fit_are_named():
         review_queue(PLANTED, audit=2)
 
 
+def test_the_index_of_a_table_does_not_matter(copies):
+    copies = copies.assign(valence=copies["valence"].where(copies.index != 41, 1))
+    queue = review_queue(copies.set_axis([0, 1] * 25), audit=0.1)
+    pd.testing.assert_frame_equal(queue, review_queue(copies, audit=0.1))
+
+
 def test_tables_may_be_files(tmp_path):
     said = model_says(PLANTED)
     write_table(PLANTED, tmp_path / "samples.parquet")

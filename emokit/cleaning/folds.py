@@ -60,7 +60,7 @@ def out_of_fold(
         There are no labels, labels outside a fold are too few to learn from, or persons are fewer
         than folds; and as `frozen_features`.
     """
-    samples = read_table(samples)
+    samples = read_table(samples).reset_index(drop=True)
     labelled = [
         name for name in ("expression", "valence", "arousal") if name in samples and samples[name].notna().any()
     ]

@@ -49,7 +49,7 @@ def cleaned_list(samples: Table, decisions: Table, *, keep_unsure: bool = False)
         A decision is about an id that samples lack, has an unknown verdict, or gives a label that
         is none; or an id has several decisions. The message names it.
     """
-    samples, decisions = read_table(samples), _decisions(decisions)
+    samples, decisions = read_table(samples).reset_index(drop=True), _decisions(decisions)
     ids, decided = samples["id"].astype(str), decisions["id"].astype(str)
     unknown = decided[~decided.isin(set(ids))]
     if len(unknown):
@@ -110,7 +110,7 @@ def write_cleaned_pickle(samples: Table, cleaned: Table, folder: str | os.PathLi
     FileExistsError
         There is one already: it is not written over.
     """
-    samples = read_table(samples)
+    samples = read_table(samples).reset_index(drop=True)
     path = Path(folder).absolute() / FILES["pickle"][subset][0]
     if path.exists():
         raise FileExistsError(f"{path} is there already; choose another folder, pictures stay where they are")

@@ -67,7 +67,7 @@ def review_queue(
     """
     if not 0 <= audit <= 1:
         raise ValueError(f"audit is a share between 0 and 1, got {audit}")
-    samples = read_table(samples)
+    samples = read_table(samples).reset_index(drop=True)
     found: list[Evidence] = []
     if duplicates and "image" in samples:
         found.append(by_duplicates(samples))

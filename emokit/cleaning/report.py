@@ -52,7 +52,7 @@ def cleaning_report(samples: Table, cleaned: Table, groups: Sequence[str], level
     """
     if not 0 < level < 1:
         raise ValueError(f"level is between 0 and 1, got {level}")
-    samples, cleaned = read_table(samples), read_table(cleaned)
+    samples, cleaned = read_table(samples).reset_index(drop=True), read_table(cleaned)
     kept = apply_cleaned(samples, cleaned)
     removed = ~samples.index.isin(kept.index)
     corrected = np.zeros(len(samples), bool)

@@ -39,7 +39,7 @@ def apply_cleaned(samples: pd.DataFrame, cleaned: Table, problems: Problems | No
         The list names ids that samples lack, gives a sample no verdict, keeps none, or holds a
         label that is none. The message names ids.
     """
-    cleaned = read_table(cleaned)
+    cleaned = read_table(cleaned).reset_index(drop=True)
     ids, listed = samples["id"].astype(str), cleaned["id"].astype(str)
     unknown = listed[~listed.isin(set(ids))]
     if len(unknown) and problems is not None and problems.on_error == "skip":
@@ -92,7 +92,9 @@ def checked_labels(table: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
         bad &= labels[name].notna()
         if bad.any():
             row = int(bad.to_numpy().argmax())
-            raise ValueError(f"{table['id'].iloc[row]!r}: the {name} {labels[name].iloc[row]!r} {mend}; mend the list")
+            raise ValueError(
+                f"{table['id'].iloc[row]!r}: the {name} {labels[name].tolist()[row]!r} {mend}; mend the list"
+            )
         if name != "expression":
             labels[name] = numbers
     return labels
