@@ -380,25 +380,27 @@ def test_a_commit_waits_for_the_disk(where):
 
 
 def test_killed_writers_lose_nothing(where):
-    Store(where).add(queue(3000))
-    writers = kill_writers(where, 40)
-    assert len(writers.told) >= 40 and writers.lost == []
+    Store(where).add(queue(2000))
+    kills = 6 if "://" in str(where) else 25
+    writers = kill_writers(where, kills)
+    assert len(writers.told) >= kills and writers.lost == []
     store = Store(where)
-    told = {item for _, item, _ in writers.told}
-    # What was written in the moment of the kill may be there, too.
-    assert told <= set(store.decisions()["id"]) and len(store.log()) <= len(writers.told) + 40
-    assert store.take("anna", 1) == [f"0/{len(store.log()):08}"]
+    # What was being written when a kill came may be there, too.
+    assert len(store.log()) <= len(writers.told) + kills
+    decided = store.decisions()["id"].tolist()
+    assert {item for _, item, _ in writers.told} <= set(decided)
+    assert [*decided, *store.take("anna", 1)] == queue(len(decided) + 1)["id"].tolist()
     counted(store)
 
 
 def test_annotators_at_once_share_nothing_but_the_overlap(where):
-    Store(where, overlap=0.2).add(queue(160))
+    Store(where, overlap=0.2).add(queue(100))
     names = [*"abcdefg", "g"]  # g has two tabs open
     writers = annotate_together(where, names)
     assert writers.lost == []
     store = Store(where)
     said = store.decisions()
-    wanted = {item: places(item, 0.2, 2) for item in queue(160)["id"]}
+    wanted = {item: places(item, 0.2, 2) for item in queue(100)["id"]}
     assert said.groupby("id")["annotator"].nunique().to_dict() == wanted
     assert len(store.log()) == len(writers.told) and store.progress() == (len(said), len(said))
     counted(store)
@@ -423,7 +425,7 @@ class Annotating(RuleBasedStateMachine):
         self.turns = {name: {} for name in self.names}  # item: its place in the queue, None once decided
         self.done = {name: [] for name in self.names}
         self.undone = {name: [] for name in self.names}
-        self.touched, self.clock = self.items[0], count(1)
+        self.last, self.clock = (self.items[0], self.names[0]), count(1)
         self.past = [{}]  # what counted before each row of the log
 
     def wanting(self, name, item):
@@ -434,7 +436,7 @@ class Annotating(RuleBasedStateMachine):
         return {(item, name): said for name in self.names for item, said in self.done[name] if said}
 
     def entered(self, name, item, turn):
-        self.turns[name][item], self.touched = turn, item
+        self.turns[name][item], self.last = turn, (item, name)
         self.past.append(self.said())
 
     @rule(who=st.integers(0, 1), n=st.integers(1, 4))
@@ -482,9 +484,9 @@ class Annotating(RuleBasedStateMachine):
 
     @invariant()
     def what_counts_and_what_is_open(self):
+        current = self.store.current(*self.last)
+        assert (current and current["verdict"]) == self.said().get(self.last)
         for name, turns in self.turns.items():
-            current = self.store.current(self.touched, name)
-            assert (current and current["verdict"]) == self.said().get((self.touched, name))
             done = sum(turn is None for turn in turns.values())
             wanting = sum(self.wanting(name, item) for item in self.items)
             assert self.store.progress(name, self.where) == (done, len(turns) + wanting)

@@ -24,8 +24,12 @@ def checked_item(connection: Connection, item: str) -> Any:
     """The item's row."""
     row = connection.execute(select(items).where(items.c.id == str(item))).one_or_none()
     if row is None:
-        raise ValueError(f"the project has no item {item!r}; add() it, or see whether ids have changed")
+        raise unknown_item(item)
     return row
+
+
+def unknown_item(item: str) -> ValueError:
+    return ValueError(f"the project has no item {item!r}; add() it, or see whether ids have changed")
 
 
 def checked_decision(verdict: str, expression: str | None, valence: Any, arousal: Any, note: str) -> dict[str, Any]:

@@ -89,10 +89,10 @@ class Database:
 
 _MENDS = (
     (
-        ("readonly database", "unable to open database", "read-only"),
+        ("readonly database", "unable to open database", "read-only", "permission denied"),
         PermissionError,
-        "cannot be written; nothing was saved. Get the right to write the file and its folder, or copy the project "
-        "to a folder of your own",
+        "cannot be written; nothing was saved. Get the right to write there, of a file in its folder, too, or make the "
+        "project elsewhere",
     ),
     (
         ("database is locked", "lock timeout"),

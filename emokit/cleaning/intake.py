@@ -15,6 +15,7 @@ from pandas.api import types
 from sqlalchemy import Connection, func, insert, select
 
 from emokit.cleaning.assignment import places, refresh
+from emokit.cleaning.checks import unknown_item
 from emokit.cleaning.schema import cells, columns, contents, facets, items
 from emokit.data.tables import BOX, Table, _read_file
 
@@ -107,7 +108,7 @@ def read_rows(connection: Connection, ids: Sequence[str]) -> pd.DataFrame:
             found[item] = json.loads(row) | {"landmarks": points}
     for item in ids:
         if item not in found:
-            raise ValueError(f"the project has no item {item!r}; add() it, or see whether ids have changed")
+            raise unknown_item(item)
     about = connection.execute(select(columns.c.name, columns.c.kind).order_by(columns.c.number)).all()
     return pd.DataFrame({name: _column([found[item].get(name) for item in ids], kind) for name, kind in about})
 

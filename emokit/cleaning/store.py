@@ -6,8 +6,9 @@
 >>> store.decide(item, "anna", "wrong", expression="sad", valence=-0.6)
 
 A decision is on disk when `Store.decide` returns; skip, undo and redo are appended, too. Any
-number of notebooks may have a project open at once. Notebooks on several machines need
-PostgreSQL, because SQLite does not work over network folders.
+number of notebooks may have a project open at once; those on several machines need PostgreSQL,
+because SQLite does not work over network folders. Close an SQLite project before you copy it: while
+it is open, its last decisions lie in a file beside it that ends in ``-wal``.
 """
 
 from __future__ import annotations

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam, insert, select, update
 from tqdm.auto import tqdm
 
 from emokit import __version__
 from emokit.cleaning import assignment, journal
-from emokit.cleaning.schema import assignments, log
+from emokit.cleaning.schema import assignments, items, log
 from emokit.cleaning.store import Store
 from emokit.data.tables import landmarks_column
 from emokit.models import EXPRESSIONS
@@ -100,16 +100,17 @@ def decide_in_bulk(store: Store, annotator: str, n: int) -> None:
     for start in range(0, n, assignment.MOST):
         with store._database.writing() as connection:
             who = journal.here(connection, annotator, lease=60)
-            items = assignment.take(connection, who.number, min(assignment.MOST, n - start), {})
+            ids = assignment.take(connection, who.number, min(assignment.MOST, n - start), {})
             about = {"time": "2026-01-01T00:00:00+00:00", "annotator": annotator, "action": "decide"}
             about |= {"verdict": "correct", "note": "", "version": __version__}
-            rows = [about | {"item": item} for item in items]
+            rows = [about | {"item": item} for item in ids]
             added = insert(log).returning(log.c.seq, sort_by_parameter_order=True)
             seqs = connection.scalars(added, rows).all()
-            places = [journal.checked_item(connection, item).position for item in items]
+            seq_of = dict(zip(ids, seqs, strict=True))
+            places = connection.execute(select(items.c.id, items.c.position).where(items.c.id.in_(ids)))
             mine = (assignments.c.annotator == who.number, assignments.c.position == bindparam("p"))
             done = update(assignments).where(*mine).values(turn=None, decision=bindparam("s"))
-            connection.execute(done, [{"p": p, "s": s} for p, s in zip(places, seqs, strict=True)])
+            connection.execute(done, [{"p": position, "s": seq_of[item]} for item, position in places])
 
 
 class Writers(NamedTuple):
@@ -120,13 +121,12 @@ class Writers(NamedTuple):
 
 
 def kill_writers(where: str | Path, kills: int, seed: int = 0, progress: bool = False) -> Writers:
-    """Kill one deciding process after the other, each at a random moment after its first decision."""
+    """Kill one deciding process after the other, each after some decisions."""
     rng, told = random.Random(seed), []
     for number in tqdm(range(kills), "kills", disable=not progress):
         process, pipe = _writer(where, "anna", f"{number}", None)
-        told.append(pipe.recv())
-        # Long enough for some decisions; where in the next one it hits is up to chance.
-        time.sleep(rng.uniform(0, 0.03))
+        # It never rests, so the kill hits it anywhere in a later decision.
+        told += [pipe.recv() for _ in range(rng.randint(1, 5))]
         process.kill()
         told += _told(pipe)
         process.join()
@@ -152,10 +152,10 @@ def _writer(where: str | Path, annotator: str, tab: str, most: int | None) -> tu
 
 def _write(where: str | Path, annotator: str, tab: str, most: int | None, pipe: Connection) -> None:
     store, done = Store(where), 0
-    while done != most and (items := store.take(annotator)):
+    while done != most and (ids := store.take(annotator)):
         note = f"{tab}/{done}"
-        store.decide(items[0], annotator, "wrong", valence=-0.5, note=note)
-        pipe.send((annotator, items[0], note))
+        store.decide(ids[0], annotator, "wrong", valence=-0.5, note=note)
+        pipe.send((annotator, ids[0], note))
         done += 1
 
 
@@ -176,9 +176,9 @@ def _lost(where: str | Path, told: list[tuple[str, str, str]]) -> list[tuple[str
 
 
 def _next(store: Store, annotator: str, where: dict[str, str]) -> list[str]:
-    items = store.take(annotator, 1, where)
-    store.items(items)
-    return items
+    ids = store.take(annotator, 1, where)
+    store.items(ids)
+    return ids
 
 
 def _timed(call: Callable, *arguments: Any) -> tuple[Any, float]:
