@@ -2,16 +2,18 @@
 
 from emokit.evaluation.audit.causes import causes
 from emokit.evaluation.audit.details import by_region, confusions, decompositions
+from emokit.evaluation.audit.findings import VERDICTS, Settings
 from emokit.evaluation.audit.groups import join_groups
 from emokit.evaluation.audit.measures import culture_match, image_quality, landmark_error
 from emokit.evaluation.audit.mitigation import balanced, compare_mitigations, recalibrated, training_weights
-from emokit.evaluation.audit.run import VERDICTS, Audit, audit
+from emokit.evaluation.audit.run import Audit, audit
 from emokit.evaluation.audit.training_data import DataAudit, audit_data
 
 __all__ = [
     "VERDICTS",
     "Audit",
     "DataAudit",
+    "Settings",
     "audit",
     "audit_data",
     "balanced",

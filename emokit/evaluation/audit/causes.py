@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from emokit.evaluation.audit.differences import TESTED
-from emokit.evaluation.audit.figures import METRICS, Faces, blocks, terms_and_figures
+from emokit.evaluation.audit.faces import METRICS, Faces, blocks
+from emokit.evaluation.audit.figures import terms_and_figures
 from emokit.evaluation.audit.run import Audit
 from emokit.evaluation.intervals import interval, resamples
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from emokit.evaluation.audit.figures import BESIDE, Drawn
+from emokit.evaluation.audit.faces import BESIDE
+from emokit.evaluation.audit.figures import Drawn
 from emokit.evaluation.audit.run import Audit
 from emokit.evaluation.metrics import ccc_decomposition, confusion
 

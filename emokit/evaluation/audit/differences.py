@@ -16,11 +16,14 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from emokit.evaluation.audit.figures import Faces, chunks, ratio, scale
+from emokit.evaluation.audit.faces import Faces
+from emokit.evaluation.audit.figures import ratio, scale
 
 Array = NDArray[np.float64]
 
 TESTED = {"expression": ("accuracy",), "valence": ("CCC", "signed error"), "arousal": ("CCC", "signed error")}
+
+_MOST_NUMBERS = 2**22  # in a block of shuffles
 
 
 def permutation_p(faces: Sequence[Faces], n_permutations: int, seed: int) -> dict[tuple[str, str], Array]:
@@ -56,7 +59,9 @@ def permutation_p(faces: Sequence[Faces], n_permutations: int, seed: int) -> dic
 
     found = np.abs(statistics(member.T @ table))
     reached, rng = np.ones_like(found), np.random.default_rng(seed)
-    for rows in chunks(n_permutations, n * groups):
+    block = max(1, _MOST_NUMBERS // (n * groups))
+    for start in range(0, n_permutations, block):
+        rows = min(block, n_permutations - start)
         shuffled = member[rng.permuted(np.tile(np.arange(n), (rows, 1)), axis=1)]
         drawn = np.abs(statistics(shuffled.transpose(0, 2, 1) @ table))
         # Equal up to rounding counts as reached; an undefined shuffle counts against the finding.
@@ -67,15 +72,12 @@ def permutation_p(faces: Sequence[Faces], n_permutations: int, seed: int) -> dic
 
 
 def in_one_group(faces: Faces) -> NDArray[np.bool_]:
-    """(groups,): whether all persons are in one group only of these columns, so that groups can be shuffled."""
+    """(groups,): whether these columns put all faces of a person into one group, or none, so that persons can be shuffled."""
     alone = []
     for partition in faces.partitions:
-        known = partition.codes >= 0
-        persons, codes = faces.persons[known], partition.codes[known]
-        low = np.full(faces.n_persons, len(partition.groups))
-        high = np.full(faces.n_persons, -1)
-        np.minimum.at(low, persons, codes)
-        np.maximum.at(high, persons, codes)
+        low, high = np.full(faces.n_persons, len(partition.groups)), np.full(faces.n_persons, -1)
+        np.minimum.at(low, faces.persons, partition.codes)
+        np.maximum.at(high, faces.persons, partition.codes)
         alone.append(bool((high <= low).all()))
     return np.array(alone)[faces.partition_of]
 

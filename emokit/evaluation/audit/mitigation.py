@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from emokit.data.tables import Table, read_table
-from emokit.evaluation.audit.figures import SMALLER_IS_BETTER, Drawn, Faces
+from emokit.evaluation.audit.faces import Faces
+from emokit.evaluation.audit.figures import Drawn, merit
 from emokit.evaluation.audit.groups import TIMES, Partition, partitions
 from emokit.evaluation.audit.run import Audit, faces_of
 from emokit.evaluation.intervals import interval
@@ -162,7 +163,7 @@ def compare_mitigations(found: Audit, mitigated: Mapping[str, Table], columns: S
                     continue
                 # The same persons are drawn before and after.
                 better = [
-                    _merit(metric, b[..., k]) - _merit(metric, a[..., k])
+                    merit(metric, b[..., k]) - merit(metric, a[..., k])
                     for a, b in ((old.value, new.value), (old.many, new.many))
                 ]
                 change, many = (x[..., None] for x in better)
@@ -182,7 +183,3 @@ def _whole(faces: Faces, columns: str) -> Faces:
     own = [part for part in faces.partitions if part.columns == columns]
     everyone = Partition(EVERYONE, [EVERYONE], np.zeros(len(faces.true), dtype=np.int64))
     return Faces(faces.target, faces.rows, faces.true, faces.pred, faces.persons, faces.n_persons, [*own, everyone])
-
-
-def _merit(metric: str, value: np.ndarray) -> np.ndarray:
-    return -np.abs(value) if metric in SMALLER_IS_BETTER else value

@@ -15,7 +15,8 @@ from scipy.optimize import brentq
 from tqdm.auto import tqdm
 
 from emokit.evaluation.audit.figures import Drawn
-from emokit.evaluation.audit.run import WORTH, Settings, faces_of, tested
+from emokit.evaluation.audit.findings import WORTH, Settings, tested
+from emokit.evaluation.audit.run import faces_of
 from emokit.evaluation.coverage import persons
 from emokit.evaluation.metrics import ccc
 from emokit.models import EXPRESSIONS

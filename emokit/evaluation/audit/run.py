@@ -7,35 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from statsmodels.stats.multitest import multipletests
 
 from emokit.data.tables import Table
-from emokit.evaluation.audit.differences import TESTED, in_one_group, permutation_p
-from emokit.evaluation.audit.figures import MOST_CLUSTERS, Drawn, Faces
+from emokit.evaluation.audit.faces import Faces
+from emokit.evaluation.audit.figures import Drawn
+from emokit.evaluation.audit.findings import CORRECTIONS, WORTH, Settings, tested
 from emokit.evaluation.audit.groups import partitions
 from emokit.evaluation.report import _checked, _clusters, _joined, _targets
-
-# Smaller differences, in either direction, are not what one would act on.
-WORTH = {"CCC": 0.1, "signed error": 0.05, "accuracy": 0.05}
-CORRECTIONS = {"holm": "Holm", "fdr_bh": "Benjamini–Hochberg"}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How an audit was made."""
-
-    groups: tuple[str, ...]
-    intersections: int
-    min_size: int
-    alpha: float
-    correction: str
-    worth: dict[str, float]
-    power: float
-    n_resamples: int
-    n_permutations: int
-    level: float
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -75,16 +53,6 @@ class Audit:
     samples: pd.DataFrame
     predictions: pd.DataFrame
     faces: list[Faces]
-
-
-VERDICTS = {
-    "differs": "the difference is not chance, and large enough to act on",
-    "differs a little": "the difference is not chance, but smaller than what is worth acting on",
-    "can't tell": "the data allow both a difference worth acting on and none",
-    "no large difference": "a difference worth acting on is excluded",
-    "too few to say": "too few persons here or in the rest",
-    "undefined": "the metric has no value: labels and predictions are constant, or there is no rest",
-}
 
 
 def audit(
@@ -211,70 +179,3 @@ def _described(drawn: Drawn, settings: Settings) -> pd.DataFrame:
         "to_best": to_best, "to_best_low": best_low, "to_best_high": best_high,
     }  # fmt: skip
     return table.assign(**{name: array.ravel() for name, array in columns.items()})
-
-
-def tested(drawn: Sequence[Drawn], settings: Settings) -> tuple[pd.DataFrame, int]:
-    """The table of findings of an `Audit`, and the number of tests."""
-    faces = [some.faces for some in drawn]
-    enough = np.concatenate(
-        [np.tile(some.fewer >= settings.min_size, len(TESTED[some.faces.target])) for some in drawn]
-    )
-    # In a column of two groups, the second differs from the first as the first from the second.
-    twin = np.concatenate([np.tile(some.is_twin, len(TESTED[some.target])) for some in faces])
-    most = max(int((enough & ~twin).sum()), 1)
-    n_permutations = max(settings.n_permutations, int(2 * most / settings.alpha))
-    shuffle = faces[0].n_persons <= MOST_CLUSTERS
-    one = np.all([in_one_group(some) for some in faces], axis=0) & shuffle
-    permuted = permutation_p(faces, n_permutations, settings.seed) if one.any() else {}
-    parts = []
-    for some in drawn:
-        for metric in TESTED[some.faces.target]:
-            p = np.where(one, permuted.get((some.faces.target, metric), np.nan), some.p_values(metric))
-            parts.append(_rows(some, metric, settings).assign(p=p, test=np.where(one, "permutation", "bootstrap")))
-    table = pd.concat(parts, ignore_index=True)
-    table["p"] = table["p"].where(enough)
-    family = table["p"].notna() & ~twin
-    tests = int(family.sum())
-    table["p_adjusted"] = np.nan
-    if tests:
-        adjusted = multipletests(table.loc[family, "p"], settings.alpha, settings.correction)[1]
-        table.loc[family, "p_adjusted"] = adjusted
-    twins = np.flatnonzero(twin & table["p"].notna())
-    table.loc[twins, "p_adjusted"] = table["p_adjusted"].to_numpy()[twins - 1]
-    share = settings.alpha / max(tests, 1)
-    bounds = [some.differences(1 - share)[1:] for some in drawn]
-    picked = [(some.metrics.index(m), k) for k, some in enumerate(drawn) for m in TESTED[some.faces.target]]
-    table["lowest"], table["highest"] = (np.concatenate([bounds[k][end][:, m] for m, k in picked]) for end in (0, 1))
-    table["detectable"] = np.concatenate(
-        [some.detectable(m, share, settings.power) for k, some in enumerate(drawn) for m in TESTED[some.faces.target]]
-    )
-    worth = table["metric"].map(settings.worth)
-    table["size"] = table["difference"].abs() / worth
-    table["verdict"] = _verdicts(table, ~enough, worth, settings.alpha)
-    # Whoever differs from a harmed rest is not harmed: a signed error is worse the farther it is from 0.
-    signed = table["metric"] == "signed error"
-    own, rest = (table[name].where(~signed, -table[name].abs()) for name in ("value", "rest"))
-    table["worse"] = own < rest
-    rank = table["verdict"].map({name: k for k, name in enumerate(VERDICTS)})
-    table = table.assign(rank=rank).sort_values(
-        ["rank", "worse", "size"], ascending=[True, False, False], kind="stable"
-    )
-    return table.drop(columns="rank").reset_index(drop=True), tests
-
-
-def _rows(drawn: Drawn, metric: str, settings: Settings) -> pd.DataFrame:
-    k = drawn.metrics.index(metric)
-    difference, low, high = (x[:, k] for x in drawn.differences(settings.level))
-    counts = drawn.faces.counts.drop(columns="effective_rest")
-    counts.insert(2, "target", drawn.faces.target)
-    counts.insert(3, "metric", metric)
-    return counts.assign(value=drawn.value[:, k], rest=drawn.rest[:, k], difference=difference, low=low, high=high)
-
-
-def _verdicts(table: pd.DataFrame, few: NDArray[np.bool_], worth: pd.Series, alpha: float) -> NDArray:
-    found, large = table["p_adjusted"] <= alpha, table["difference"].abs() >= worth
-    excluded = (table["lowest"] > -worth) & (table["highest"] < worth)
-    cases = [few, table["p"].isna(), found & large, found, excluded]
-    return np.select(
-        cases, ["too few to say", "undefined", "differs", "differs a little", "no large difference"], "can't tell"
-    )

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 from torch import nn
 
-from emokit.evaluation.audit.figures import MOST_CLUSTERS
-from emokit.evaluation.audit.run import CORRECTIONS, VERDICTS, Audit
+from emokit.evaluation.audit.faces import MOST_CLUSTERS
+from emokit.evaluation.audit.findings import CORRECTIONS, VERDICTS
+from emokit.evaluation.audit.run import Audit
 
 ETHICS = (
     "What is measured is the expression that a face portrays, as annotators labelled it. Nobody's feelings, intentions "
