@@ -14,6 +14,7 @@ from emokit.inference.faces import (
 from emokit.inference.find import find_faces
 from emokit.inference.landmarks import recompute_landmarks
 from emokit.inference.predict import predict
+from emokit.inference.prepare import drift, prepare
 from emokit.inference.smoothing import smooth
 from emokit.inference.video import predict_video
 
@@ -25,10 +26,12 @@ __all__ = [
     "VideoError",
     "WholeImage",
     "YuNetDetector",
+    "drift",
     "find_faces",
     "predict",
     "predict_table",
     "predict_video",
+    "prepare",
     "recompute_landmarks",
     "smooth",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tqdm.auto import tqdm
 from emokit.data.images import Picture
 from emokit.data.tables import read_table
 from emokit.inference.faces import CascadeDetector, Detector
+from emokit.inference.prepare import ready
 from emokit.inference.reading import (
     Face,
     Source,
@@ -54,8 +56,8 @@ def predict(
         ``id`` and ``image``; each row is one face: the one at its box or landmarks where it
         has them, otherwise the largest that the detector finds.
     model : EmoFAN or ResNet18
-        Or any module with ``expressions`` that returns an `AffectOutput`. It runs on the
-        device it is on.
+        `prepare` makes it ready for the device it is on; what it gives with other options goes
+        here too, as does any module with ``expressions`` that returns an `AffectOutput`.
     detector : Detector, optional
         `CascadeDetector` by default.
     batch_size : int
@@ -95,11 +97,12 @@ def predict(
     tables: list[pd.DataFrame] = []
     training = model.training
     model.eval()
+    network = ready(model)
     try:
         bar = tqdm(sources, "faces", total, disable=not progress or total == 1, leave=False)
         opened = open_faces(bar, detector, input_size(model), on_error, skipped, empty)
-        for faces in _batches(opened, batch_size):
-            tables.append(read_faces(faces, model, flip))
+        for faces in _ahead(_batches(opened, batch_size)):
+            tables.append(read_faces(faces, network, flip))
     finally:
         model.train(training)
     if empty:
@@ -134,6 +137,15 @@ def _batches(faces: Iterable[Face], batch_size: int) -> Iterator[list[Face]]:
             waiting = []
     if waiting:
         yield waiting
+
+
+def _ahead(batches: Iterator[list[Face]]) -> Iterator[list[Face]]:
+    """``batches``, the next one opened while the network reads the last."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (faces := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield faces
 
 
 def _some(names: list[str]) -> str:

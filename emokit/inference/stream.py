@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from emokit.data.tables import BOX, Chunks, Table, read_table, write_table
 from emokit.inference.faces import CascadeDetector, Detector, described
 from emokit.inference.landmarks import fingerprint, network_fingerprint
+from emokit.inference.prepare import ready
 from emokit.inference.quiet import interruptible, quiet
 from emokit.inference.reading import Face, Source, check, input_size, open_faces, read_faces, table_sources
 
@@ -119,7 +120,9 @@ def predict_table(
             batches = iter(DataLoader(opener, batch_size=None, sampler=rows, num_workers=workers))
             with _progress_bar(folder, chunks, progress and trainer.is_global_zero) as bar:
                 trainer.callbacks.append(_Parts(folder, chunks, _schema(model.expressions), bar))
-                trainer.predict(_Reader(model, flip), batches, return_predictions=False)
+                trainer.predict(
+                    _Reader(ready(model, trainer.strategy.root_device), flip), batches, return_predictions=False
+                )
     finally:
         model.train(training).to(device)
     with suppress(FileNotFoundError):  # another process was faster

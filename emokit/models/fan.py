@@ -50,6 +50,13 @@ class HierarchicalBlock(nn.Module):
         return torch.cat((a, b, c), dim=1) + skip
 
 
+class UpAdd(nn.Module):
+    """The skip branch plus the other one at twice its resolution."""
+
+    def forward(self, skip: Tensor, x: Tensor) -> Tensor:
+        return skip + F.interpolate(x, scale_factor=2, mode="nearest")
+
+
 class Hourglass(nn.Module):
     """Recursive hourglass: at each level a skip branch and a branch at half the resolution."""
 
@@ -62,14 +69,14 @@ class Hourglass(nn.Module):
         self.add_module("b2_plus_1", HierarchicalBlock(width, width))
         for level in range(1, depth + 1):
             self.add_module(f"b3_{level}", HierarchicalBlock(width, width))
+        self.pool, self.up_add = nn.MaxPool2d(2), UpAdd()
 
     def _level(self, level: int, x: Tensor) -> Tensor:
         block = self.get_submodule
         skip = block(f"b1_{level}")(x)
-        x = block(f"b2_{level}")(F.max_pool2d(x, 2))
+        x = block(f"b2_{level}")(self.pool(x))
         x = self._level(level - 1, x) if level > 1 else block("b2_plus_1")(x)
-        x = block(f"b3_{level}")(x)
-        return skip + F.interpolate(x, scale_factor=2, mode="nearest")
+        return self.up_add(skip, block(f"b3_{level}")(x))
 
     def forward(self, x: Tensor) -> Tensor:
         return self._level(self.depth, x)
@@ -107,6 +114,7 @@ class FAN(nn.Module):
         self.conv1 = nn.Conv2d(3, width // 4, 7, stride=2, padding=3)
         self.bn1 = nn.BatchNorm2d(width // 4)
         self.conv2 = HierarchicalBlock(width // 4, width // 2)
+        self.pool = nn.MaxPool2d(2)
         self.conv3 = HierarchicalBlock(width // 2, width // 2)
         self.conv4 = HierarchicalBlock(width // 2, width)
         for i in range(2):
@@ -128,7 +136,7 @@ class FAN(nn.Module):
                 f"{tuple(images.shape)}; crop faces with emokit.data.crops first"
             )
         x = F.relu(self.bn1(self.conv1(images)))
-        x = F.max_pool2d(self.conv2(x), 2)
+        x = self.pool(self.conv2(x))
         stem = self.conv4(self.conv3(x))
 
         f0 = F.relu(self.bn_end0(self.conv_last0(self.top_m_0(self.m0(stem)))))

@@ -1,0 +1,147 @@
+import copy
+import warnings
+
+import numpy as np
+import pandas as pd
+import parity_fill
+import pytest
+import torch
+
+from emokit.data import sample_faces
+from emokit.inference import drift, predict, prepare
+from emokit.inference.prepare import has_bfloat16
+from emokit.models import EmoFAN, ResNet18
+from emokit.models.lean import lean, with_winograd
+
+
+def filled(model):
+    """``model`` with weights and statistics that leave no branch idle."""
+    return parity_fill.fill(model)
+
+
+def small(**options):
+    return filled(EmoFAN(**{"width": 32, "depth": 2, "input_size": 64} | options))
+
+
+@pytest.fixture
+def images():
+    return torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def assert_equal(found, expected, atol=1e-5):
+    for name, tensor in expected._asdict().items():
+        if tensor is None:
+            assert getattr(found, name) is None
+        else:
+            torch.testing.assert_close(getattr(found, name), tensor, atol=atol, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "make", [small, lambda: small(attention=False, n_expressions=5), lambda: filled(ResNet18(width=16, input_size=64))]
+)
+def test_outputs_stay_those_of_the_network(make, images):
+    model = make().eval()
+    before = copy.deepcopy(model.state_dict())
+    prepared = prepare(model)
+    with torch.no_grad():
+        expected = model(images)
+    assert_equal(prepared(images), expected)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert prepared.expressions == model.expressions and prepared.input_size == model.input_size
+
+
+def test_wide_networks_go_by_winograd_and_stay_equal():
+    model = filled(EmoFAN(width=128, depth=1, input_size=128))
+    images = parity_fill.images(2, 128)
+    prepared = prepare(model)
+    assert any("Winograd" in type(m).__name__ for m in prepared.network.modules())
+    with torch.no_grad():
+        assert_equal(prepared(images), model(images), atol=1e-4)
+
+
+def test_winograd_itself_is_exact_enough():
+    torch.manual_seed(0)
+    plain = torch.nn.Conv2d(48, 32, 3, padding=1).requires_grad_(False)
+    quick = with_winograd(lean(plain))
+    for shape in ((1, 48, 32, 48), (3, 48, 64, 32), (2, 48, 8, 8)):
+        x = torch.randn(shape)
+        torch.testing.assert_close(quick(x), plain(x), atol=1e-4, rtol=0)
+
+
+def test_batches_of_any_length_are_joined():
+    model = small()
+    prepared = prepare(model)
+    prepared.faces_at_once = 2
+    images = parity_fill.images(5, 64)
+    with torch.no_grad():
+        assert_equal(prepared(images), model(images))
+        features, expected = prepared.features(images), model.features(images)
+    for found, known in zip(features.heatmaps, expected.heatmaps, strict=True):
+        torch.testing.assert_close(found, known, atol=1e-5, rtol=1e-4)
+    assert not hasattr(prepare(ResNet18(width=16)), "features")
+
+
+def test_bigger_maps_mean_fewer_faces_at_once():
+    sizes = [
+        prepare(EmoFAN(width=w, depth=1, input_size=s)).faces_at_once for w, s in ((16, 64), (16, 256), (256, 256))
+    ]
+    assert sizes[0] > sizes[1] > sizes[2] == 1
+
+
+def test_drift_is_nothing_in_float32_and_small_in_bfloat16(images):
+    model = small()
+    table = drift(model, {"float32": prepare(model), "bfloat16": prepare(model, precision="bfloat16")}, images)
+    assert (table.loc["float32", ["valence", "arousal", "largest"]] < 1e-5).all()
+    assert table.loc["float32", "same expression"] == 1
+    assert table.loc["bfloat16", "largest"] < 0.05
+    if has_bfloat16():
+        assert table.loc["bfloat16", "largest"] > 1e-5
+
+
+def test_bfloat16_falls_back_where_the_processor_lacks_it(images, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    model = small()
+    with pytest.warns(UserWarning, match="float32 is used"):
+        prepared = prepare(model, precision="bfloat16")
+    with torch.no_grad():
+        assert_equal(prepared(images), model(images))
+
+
+def test_compile_falls_back_where_no_compiler_exists(images, monkeypatch):
+    def fail(graph, inputs, **options):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", lambda call, **_: real(call, backend=fail))
+    model = small()
+    prepared = prepare(model, compile=True)
+    with torch.no_grad(), pytest.warns(UserWarning, match="left out"):
+        assert_equal(prepared(images), model(images))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepared(images)
+
+
+real = torch.compile
+
+
+def test_precisions_are_named():
+    with pytest.raises(ValueError, match="bfloat16"):
+        prepare(small(), precision="float16")
+
+
+def test_predict_takes_what_prepare_gives():
+    faces = sample_faces().head(4)
+    model = small()
+    expected = predict(faces, model)
+    for precision, atol in (("float32", 1e-5), ("bfloat16", 0.05)):
+        found = predict(faces, prepare(model, precision=precision))
+        np.testing.assert_allclose(found["valence"], expected["valence"], atol=atol)
+    pd.testing.assert_series_equal(found["id"], expected["id"])
+
+
+def test_prepared_networks_are_copied_with_their_methods(images):
+    prepared = prepare(small())
+    again = copy.deepcopy(prepared)
+    prepared.network.l1.bias.add_(1)
+    assert not torch.equal(again.features(images).heatmaps[1], prepared.features(images).heatmaps[1])
