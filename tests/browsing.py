@@ -80,7 +80,8 @@ def open_notebook(browser, lab, folder, *sources, name="notebook", **options):
     nbformat.write(notebook, folder / f"{name}.ipynb")
     page = browser.new_page(**({"viewport": {"width": 1400, "height": 1000}} | options))
     page.set_default_timeout(90_000)
-    page.goto(f"{lab}/lab/tree/{name}.ipynb")
+    # A workspace of its own, which does not bring back the tabs of another page.
+    page.goto(f"{lab}/lab/workspaces/{name}/tree/{name}.ipynb")
     run_first_cell(page)
     return page
 
