@@ -434,17 +434,16 @@ def test_what_cannot_be_compared_is_said(attempt, message):
 
 def test_intervals_hold_the_true_agreement(monkeypatch):
     monkeypatch.setattr(coverage, "_LARGE", 2)
-    monkeypatch.setitem(
-        coverage.DESIGNS, "recordings", (lambda: coverage.recordings(100, seconds=4, rate=8), "subject", 30)
-    )
+    population = coverage.recordings(100, seconds=4, rate=8)
+    monkeypatch.setitem(coverage.DESIGNS, "recordings", (lambda: population, "subject", 30))
     exact = "figure in ('pairs', 'average: mean of humans', 'average: model', 'model less: mean of humans')"
     options = {"n_resamples": 200, "progress": False}
-    right = coverage.coverage("recordings", studies=30, **options).query(exact)
+    right = coverage.coverage("recordings", studies=25, **options).query(exact)
     assert len(right) == 32 and 0.92 <= np.average(right["covered"], weights=right["intervals"]) <= 0.98
     # Frames taken for independent evidence give intervals that are far too narrow.
     simulate = coverage.simulated_ratings
     monkeypatch.setattr(coverage, "simulated_ratings", lambda *a, **k: simulate(*a, **k).drop(columns="subject"))
-    wrong = coverage.coverage("recordings", studies=10, **options).query(exact)
+    wrong = coverage.coverage("recordings", studies=6, **options).query(exact)
     assert np.average(wrong["covered"], weights=wrong["intervals"]) < 0.75
 
 
