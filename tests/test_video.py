@@ -179,6 +179,9 @@ def test_anothers_table_is_refused(demo, tmp_path):
         with pytest.raises(ValueError, match=f"{name} {message}"):
             predict_video(CALL, demo, tmp_path / name)
     assert (tmp_path / "mine.parquet").read_text() == "mine"
+    (tmp_path / "new.parquet.unfinished").mkdir()
+    with pytest.raises(ValueError, match="new.parquet.unfinished is there already and is something else"):
+        predict_video(CALL, demo, tmp_path / "new.parquet")
 
 
 def test_a_video_without_a_face_gives_an_empty_table(demo, found, tmp_path):

@@ -33,14 +33,16 @@ class Parts:
         if self.out.suffix != ".parquet":
             raise ValueError(f"{self.out} does not end in .parquet; rename it")
         self.folder = self.out.with_name(f"{self.out.name}.unfinished")
+        about_path = self.folder / "_about.json"
+        ours = about_path.exists()
         self.finished = self.out.exists()
         if self.finished:
             self._refuse_others(self.out, _metadata(self.out, "about"))
-            shutil.rmtree(self.folder, ignore_errors=True)  # left by a process that was killed at its very end
+            if ours:  # left by a process that was killed at its very end
+                shutil.rmtree(self.folder)
             return
-        about_path = self.folder / "_about.json"
-        if self.files:
-            self._refuse_others(self.folder, json.loads(about_path.read_text()) if about_path.exists() else None)
+        if self.files or (self.folder.exists() and not ours):
+            self._refuse_others(self.folder, json.loads(about_path.read_text()) if ours else None)
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         beside = self.folder / f".about.{os.getpid()}"
