@@ -104,14 +104,13 @@ def _expression(labels: pd.Series, pred: pd.DataFrame) -> Iterator[Evidence]:
 def _number(name: str, labels: NDArray[np.float64], said: NDArray[np.float64]) -> Evidence:
     known = np.isfinite(labels) & np.isfinite(said)
     quality, residual = np.ones(len(labels)), np.zeros(len(labels))
-    if known.any():
-        # OUTRE, cleanlab's other method, compares each face with half of all others.
-        quality[known] = number_quality_scores(labels[known], said[known], method="residual")
-        residual[known] = np.abs(labels[known] - said[known])
-        # 1.4826 × the median is a standard deviation that outliers do not move.
-        rows = np.flatnonzero(residual > _FAR * 1.4826 * np.median(residual[known]))
-    else:
-        rows = np.array([], dtype=np.int64)
+    if not known.any():
+        return Evidence("disagreement", quality, np.array([], dtype=np.int64), [])
+    # OUTRE, cleanlab's other method, compares each face with half of all others.
+    quality[known] = number_quality_scores(labels[known], said[known], method="residual")
+    residual[known] = np.abs(labels[known] - said[known])
+    # 1.4826 × the median is a standard deviation that outliers do not move.
+    rows = np.flatnonzero(residual > _FAR * 1.4826 * np.median(residual[known]))
     why = [f"model says {name} {a:z.2f}, label is {b:z.2f}" for a, b in zip(said[rows], labels[rows], strict=True)]
     return Evidence("disagreement", quality, rows, why)
 

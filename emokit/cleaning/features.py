@@ -45,9 +45,10 @@ def frozen_features(
     model : FAN, EmoFAN or ResNet18
         On the device it is to run on.
     part : {"fan", "head"}
-        "fan": what the landmark network sees where its heatmaps look, and the landmarks. It has
-        never seen an affect label, whatever the weights. "head": what the last layer of the affect
-        head, or of ResNet18, reads; only for weights that were trained on other faces' labels.
+        "fan": what the landmark network sees where its heatmaps look, and the landmarks. The paper
+        and emokit train it on landmarks alone, so it has seen no affect label. "head": what the
+        last layer of the affect head, or of ResNet18, reads; only for weights that were trained on
+        other faces' labels.
     batch_size : int
     workers : int
         Further processes that open pictures.

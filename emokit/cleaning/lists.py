@@ -111,6 +111,8 @@ def write_cleaned_pickle(samples: Table, cleaned: Table, folder: str | os.PathLi
         There is one already: it is not written over.
     """
     samples = read_table(samples).reset_index(drop=True)
+    if subset not in FILES["pickle"]:
+        raise ValueError(f"subset is {' or '.join(map(repr, FILES['pickle']))}, got {subset!r}")
     path = Path(folder).absolute() / FILES["pickle"][subset][0]
     if path.exists():
         raise FileExistsError(f"{path} is there already; choose another folder, pictures stay where they are")

@@ -82,16 +82,17 @@ def contradiction(samples: Table, rules: Rules = RULES) -> NDArray[np.float64]:
 
     Found on a grid in steps of 0.01; 2 where a rule admits nothing. See `check`.
     """
-    checked = check(samples, rules)
-    samples, parsed = _labels(samples, _parsed(rules)), _parsed(rules)
-    distance = np.zeros(len(samples))
+    parsed = _parsed(rules)
+    samples = _labels(samples, parsed)
+    labels = samples[["valence", "arousal"]].to_numpy(np.float64)
+    complete = samples.notna().all(axis=1).to_numpy()
     grid = np.stack(np.meshgrid(*2 * [np.linspace(-1, 1, 201)]), axis=-1).reshape(-1, 2)
-    failing = ~checked["consistent"].to_numpy()
-    for name in samples["expression"][failing].unique():
-        rows = np.flatnonzero(failing & (samples["expression"] == name).to_numpy())
-        admitted = grid[parsed[name](*grid.T)]
-        labels = samples[["valence", "arousal"]].to_numpy(np.float64)[rows]
-        distance[rows] = KDTree(admitted).query(labels)[0] if len(admitted) else 2
+    distance = np.zeros(len(samples))
+    for name, holds in parsed.items():
+        rows = np.flatnonzero(complete & (samples["expression"] == name).to_numpy())
+        failing = rows[~holds(*labels[rows].T)]
+        admitted = grid[holds(*grid.T)]
+        distance[failing] = KDTree(admitted).query(labels[failing])[0] if len(admitted) else 2
     return distance
 
 

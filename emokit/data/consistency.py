@@ -84,9 +84,8 @@ def rule(text: str) -> Rule:
 
 def measures(valence: ArrayLike, arousal: ArrayLike) -> dict[str, NDArray[np.float64]]:
     """What rules may speak of: valence, arousal and intensity, each of the shape given."""
-    valence, arousal = (np.asarray(values, dtype=np.float64) for values in (valence, arousal))
-    values = zip(NAMES, (valence, arousal, np.hypot(valence, arousal)), strict=True)
-    return {name: np.round(value, _DIGITS) for name, value in values}
+    valence, arousal = (np.round(np.asarray(values, dtype=np.float64), _DIGITS) for values in (valence, arousal))
+    return {"valence": valence, "arousal": arousal, "intensity": np.round(np.hypot(valence, arousal), _DIGITS)}
 
 
 def _check(node: ast.expr) -> None:
