@@ -98,7 +98,8 @@ def _summary(found: Audit, scope: str) -> Iterator[Section]:
     said = {name: int(counts.get(name, 0)) for name in ("differs", "differs a little", "can't tell", "too few to say")}
     lead = (
         f"{found.tests} tests of {len(found.faces[0].partition_of)} groups and intersections: {said['differs']} "
-        f"differences are not chance and large enough to act on, {said['differs a little']} are not chance but small. "
+        f"differences are larger than chance is likely to make them and large enough to act on, {said['differs a little']} "
+        f"are real but small by the same measure. "
         f"In {said['can' + chr(39) + 't tell']} the data can't tell, and in {said['too few to say']} there are too few "
         f"{persons} to say anything."
     )

@@ -37,8 +37,8 @@ class Settings:
 
 
 VERDICTS = {
-    "differs": "the difference is not chance, and large enough to act on",
-    "differs a little": "the difference is not chance, but smaller than what is worth acting on",
+    "differs": "chance is an unlikely reason, and the difference is large enough to act on",
+    "differs a little": "chance is an unlikely reason, but the difference is smaller than what is worth acting on",
     "can't tell": "the data allow both a difference worth acting on and none",
     "no large difference": "a difference worth acting on is excluded",
     "too few to say": "too few persons here or in the rest",

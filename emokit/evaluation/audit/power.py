@@ -107,7 +107,7 @@ def _findings(said: pd.DataFrame, samples: pd.DataFrame, seed: int) -> pd.DataFr
     """What `audit` finds; metrics that are not tested are left out, which saves half of the time."""
     settings = Settings(
         tuple(COLUMNS), intersections=2, min_size=20, alpha=0.05, correction="holm", worth=WORTH, power=0.9,
-        n_resamples=400, n_permutations=4000, level=0.95, seed=seed,
+        n_resamples=1000, n_permutations=4000, level=0.95, seed=seed,
     )  # fmt: skip
     faces = faces_of(samples, said, settings.groups, None, settings.intersections)
     table, _ = tested([Drawn(some, settings.n_resamples, seed) for some in faces], settings)
