@@ -3,6 +3,7 @@
 import importlib
 
 from emokit.inference.decoding import VideoError
+from emokit.inference.export import export_onnx, load_onnx
 from emokit.inference.faces import (
     CascadeDetector,
     Detector,
@@ -27,7 +28,9 @@ __all__ = [
     "WholeImage",
     "YuNetDetector",
     "drift",
+    "export_onnx",
     "find_faces",
+    "load_onnx",
     "predict",
     "predict_table",
     "predict_video",

@@ -69,7 +69,12 @@ def table_sources(samples: pd.DataFrame, first: int = 0) -> Iterator[Source]:
         raise ValueError(f"the samples table has no column 'image'; it has {', '.join(map(str, samples.columns))}")
     boxes = np.full((len(samples), 4), np.nan)
     if set(BOX) <= set(samples):
-        boxes = samples[BOX].to_numpy(np.float64)
+        numbers = samples[BOX].apply(pd.to_numeric, errors="coerce")
+        for row, column in np.argwhere(numbers.isna() & samples[BOX].notna()):
+            raise ValueError(
+                f"row {first + row}: {BOX[column]} is {samples[BOX[column]].iloc[row]!r}, no number of pixels"
+            )
+        boxes = numbers.to_numpy(np.float64)
     if "landmarks" in samples:
         tight = tight_box(landmarks_of(samples))
         boxes = np.where(np.isnan(tight), boxes, tight)
@@ -92,6 +97,8 @@ def open_faces(
     """
     for index, source in enumerate(sources):
         try:
+            if pd.api.types.is_scalar(source.picture) and pd.isna(source.picture):
+                raise ImageError("the cell of its image is empty")
             photo = load_image(source.picture)
             if source.box is not None:
                 crop = crop_face(photo, source.box, size)
@@ -139,7 +146,7 @@ def read_faces(faces: list[Face], model: nn.Module, flip: bool) -> pd.DataFrame:
     if not faces:
         return _table([], model.expressions, np.empty((0, 4)), *np.empty((4, 0)), None)
     size = input_size(model)
-    device = next(model.parameters()).device
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
     boxes = np.stack([face.box for face in faces])
     loose = [i for i, face in enumerate(faces) if not face.tight]
     if loose and hasattr(model, "features"):
