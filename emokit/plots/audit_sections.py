@@ -95,13 +95,11 @@ def _summary(found: Audit, scope: str) -> Iterator[Section]:
     counts = found.findings["verdict"].value_counts()
     heard = found.findings["verdict"].isin(_FOUND)
     told = [_sentence(row, found) for row in found.findings[heard].head(5).itertuples()]
-    said = {name: int(counts.get(name, 0)) for name in ("differs", "differs a little", "can't tell", "too few to say")}
+    large, small, unsure, few = (int(counts.get(name, 0)) for name in (*_FOUND, "can't tell", "too few to say"))
     lead = (
-        f"{found.tests} tests of {len(found.faces[0].partition_of)} groups and intersections: {said['differs']} "
-        f"differences are larger than chance is likely to make them and large enough to act on, {said['differs a little']} "
-        f"are real but small by the same measure. "
-        f"In {said['can' + chr(39) + 't tell']} the data can't tell, and in {said['too few to say']} there are too few "
-        f"{persons} to say anything."
+        f"{found.tests} tests of {len(found.faces[0].partition_of)} groups and intersections: {large} differences are "
+        f"large enough to act on and hardly chance, {small} are smaller and hardly chance. In {unsure} comparisons the "
+        f"data can't tell, and in {few} there are too few {persons} to say anything."
     )
     yield Section(
         "In short", [lead] if told else [lead, "No difference was found. That is no proof that there is none."], told
