@@ -149,7 +149,8 @@ def test_wrong_arguments_are_named(model, tmp_path):
     for name, options, message in (
         ("file.parquet", {}, "file.parquet is there already"),
         ("out", {}, "does not end in .parquet"),
-        ("out.parquet", {"chunk": 0}, "at least one row"),
+        ("out.parquet", {"chunk": 0}, "a chunk has at least one row"),
+        ("out.parquet", {"batch_size": 0}, "a batch has at least one row"),
         ("out.parquet", {"on_error": "ignore"}, "'raise' or 'skip'"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -186,6 +187,21 @@ def test_unreadable_pictures_stop_it_or_are_listed(model, tmp_path, workers):
     assert skipped["id"].tolist() == samples["id"].iloc[[13, 20]].tolist()
     assert skipped["problem"].str.contains("nowhere.jpg does not exist|a box is x0").all()
     assert read_table(out)["id"].tolist() == samples["id"].drop([13, 20]).tolist()
+
+
+@pytest.mark.parametrize("suffix", ["", ".csv", ".parquet"])
+def test_empty_images_and_boxes_of_words_are_named(model, tmp_path, suffix):
+    def file(table):
+        path = tmp_path / f"samples{suffix}"
+        return write_table(table, path) or path if suffix else table
+
+    few, out = SAMPLES.head(8).drop(columns="landmarks"), tmp_path / "out.parquet"
+    bare = few.assign(image=few["image"].where(few.index != 7, None))
+    with pytest.raises(ImageError, match=f"sample '{few['id'][7]}': the cell of its image is empty"):
+        predict_table(file(bare), model, out, **SIZES)
+    words = few.assign(y0=few["y0"].astype(str).where(few.index != 7, "top"))
+    with pytest.raises(ValueError, match="row 7: y0 is 'top', no number of pixels"):
+        predict_table(file(words), model, tmp_path / "other.parquet", **SIZES)
 
 
 def test_chunks_without_a_face_are_chunks(model, tmp_path):

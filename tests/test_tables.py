@@ -27,6 +27,13 @@ def test_tables_come_back_from_disk(tmp_path, suffix, tolerance):
     assert [p.name for p in tmp_path.iterdir()] == [f"table{suffix}"]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_an_empty_image_stays_empty(tmp_path, suffix):
+    write_table(faces(image=["x.jpg", None, "w.png"]), tmp_path / f"table{suffix}")
+    found = read_table(tmp_path / f"table{suffix}")["image"]
+    assert found.isna().tolist() == [False, True, False] and found[2] == str(tmp_path / "w.png")
+
+
 @given(hnp.arrays(np.float32, (2, 68, 2), elements=st.floats(-1e4, 1e4, width=32)))
 def test_landmarks_survive_the_column(points):
     table = read_table(pd.DataFrame({"id": [1, 2], "landmarks": landmarks_column(points)}))
@@ -39,6 +46,8 @@ def test_wrong_tables_are_named(tmp_path):
         read_table(pd.DataFrame({"x": [1]}))
     with pytest.raises(ValueError, match="row 2: a repeated id \\('a'\\)"):
         read_table(pd.DataFrame({"id": ["a", "b", "a"]}))
+    with pytest.raises(ValueError, match="row 2: a repeated id \\(7\\)"):
+        read_table(pd.DataFrame({"id": [7, 8, 7]}))
     with pytest.raises(ValueError, match="row 1: an empty id"):
         read_table(pd.DataFrame({"id": ["a", None]}))
     path.write_text("id,landmarks\na,1;2;3\n")

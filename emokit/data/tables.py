@@ -144,14 +144,15 @@ def _check_ids(faces: pd.DataFrame, path: Path | None) -> None:
     for problem, rows in (("an empty", faces["id"].isna()), ("a repeated", faces["id"].duplicated())):
         if rows.any():
             row = int(np.argmax(rows))
-            raise ValueError(f"{where}, row {row}: {problem} id ({faces['id'].iloc[row]!r}); ids are unique")
+            cell = faces["id"].astype(object).iloc[row]
+            raise ValueError(f"{where}, row {row}: {problem} id ({cell!r}); ids are unique")
 
 
 def _as_faces(faces: pd.DataFrame, path: Path | None, first: int = 0) -> pd.DataFrame:
     """Absolute paths and arrays of landmarks in ``faces``, rows of ``path`` from ``first`` on."""
     if path is not None and "image" in faces:
         folder = path.parent.absolute()
-        faces["image"] = [str(folder / p) for p in faces["image"]]
+        faces["image"] = [None if pd.isna(p) else str(folder / str(p)) for p in faces["image"]]
     if "landmarks" in faces:
         where = path or "the table"
         faces["landmarks"] = pd.Series(

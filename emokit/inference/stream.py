@@ -95,6 +95,8 @@ def predict_table(
     out, detector = Path(out), detector or CascadeDetector()
     if out.suffix != ".parquet":
         raise ValueError(f"{out} does not end in .parquet; rename it")
+    if batch_size < 1:
+        raise ValueError(f"a batch has at least one row, got {batch_size}")
     chunks = Chunks(samples, chunk)
     about = {
         "table": _table_fingerprint(samples),
