@@ -20,6 +20,7 @@ from emokit.inference.faces import Detector, described
 from emokit.inference.following import VideoReader
 from emokit.inference.landmarks import network_fingerprint
 from emokit.inference.parts import Parts
+from emokit.inference.prepare import ready
 from emokit.inference.reading import check
 
 
@@ -101,7 +102,7 @@ def predict_video(
     ):
         if number < 1:
             raise ValueError(f"{option} is at least 1, got {number}")
-    reader = VideoReader(model, detector, gap=gap, confidence=confidence, batch_size=batch_size, flip=flip)
+    reader = VideoReader(ready(model), detector, gap=gap, confidence=confidence, batch_size=batch_size, flip=flip)
     about = {
         "video": _video_fingerprint(video),
         "network": network_fingerprint(model),
