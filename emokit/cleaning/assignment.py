@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
 
-from emokit.cleaning.schema import OPEN, annotators, assignments, cells, facets, items, pools
+from emokit.cleaning.schema import NOT_EMPTY, OPEN, annotators, assignments, cells, facets, items, pools
 
 MOST = 1000  # items taken at once
 
@@ -78,7 +78,7 @@ def open_for(connection: Connection, who: int | None, where: Mapping[str, str]) 
     wanted = connection.execute(
         select(pools.c.holders, cells.c.places, func.sum(pools.c.n).label("n"))
         .join(cells, cells.c.number == pools.c.cell)
-        .where(pools.c.n > 0, *within(pools.c.cell, where))
+        .where(NOT_EMPTY, *within(pools.c.cell, where))
         .group_by(pools.c.holders, cells.c.places)
     ).all()
     assigned = select(func.count()).where(assignments.c.turn.is_not(None), *within(assignments.c.cell, where))
@@ -88,26 +88,20 @@ def open_for(connection: Connection, who: int | None, where: Mapping[str, str]) 
     return mine + sum(int(row.n) for row in wanted if who not in _held(row.holders))
 
 
-def refresh(connection: Connection, changes: Mapping[tuple[int, str], int]) -> None:
-    """Bring pools up to date, given by how many items each has grown."""
-    rows = [{"c": cell, "h": holders, "d": change} for (cell, holders), change in changes.items() if change]
-    of_cells = select(pools.c.cell, pools.c.holders).where(pools.c.cell.in_({row["c"] for row in rows}))
-    known = set(map(tuple, connection.execute(of_cells)))
-    new = [{"cell": row["c"], "holders": row["h"], "n": 0} for row in rows if (row["c"], row["h"]) not in known]
-    if new:
-        connection.execute(insert(pools), new)
-    if rows:
-        of_pool = (items.c.cell == bindparam("c"), items.c.holders == bindparam("h"), OPEN)
-        first = select(func.min(items.c.position)).where(*of_pool).scalar_subquery()
-        this = (pools.c.cell == bindparam("c"), pools.c.holders == bindparam("h"))
-        connection.execute(update(pools).where(*this).values(n=pools.c.n + bindparam("d"), first=first), rows)
+def grow(connection: Connection, start: int) -> None:
+    """Bring pools up to date once items from position ``start`` on are new."""
+    of_pool = (items.c.cell == pools.c.cell, items.c.holders == "", OPEN)
+    added = select(func.count()).where(*of_pool, items.c.position >= start).scalar_subquery()
+    first = select(func.min(items.c.position)).where(*of_pool).scalar_subquery()
+    grown = pools.c.cell.in_(select(items.c.cell).where(items.c.position >= start))
+    connection.execute(update(pools).where(pools.c.holders == "", grown).values(n=pools.c.n + added, first=first))
 
 
 def _claim(connection: Connection, who: int, n: int, where: Mapping[str, str]) -> list[int]:
     """Assign up to ``n`` new items, the first in the queue that want another annotator."""
     candidates = connection.execute(
         select(pools.c.cell, pools.c.holders, pools.c.first)
-        .where(pools.c.n > 0, pools.c.holders.not_like(f"%,{who},%"), *within(pools.c.cell, where))
+        .where(NOT_EMPTY, pools.c.holders.not_like(f"%,{who},%"), *within(pools.c.cell, where))
         .order_by(pools.c.first)
         .limit(n)
     ).all()
@@ -143,7 +137,23 @@ def _move(connection: Connection, positions: Sequence[int], change: Callable[[se
         grown[cell, new] += still_open
     if moved:
         connection.execute(update(items).where(items.c.position == bindparam("p")), moved)
-        refresh(connection, grown)
+        _refresh(connection, {pool: n for pool, n in grown.items() if n})
+
+
+def _refresh(connection: Connection, grown: Mapping[tuple[int, str], int]) -> None:
+    """Bring pools up to date, given by how many items each has grown."""
+    if not grown:
+        return
+    rows = [{"c": cell, "h": holders, "d": n} for (cell, holders), n in grown.items()]
+    of_cells = select(pools.c.cell, pools.c.holders).where(pools.c.cell.in_({row["c"] for row in rows}))
+    known = set(map(tuple, connection.execute(of_cells)))
+    new = [{"cell": row["c"], "holders": row["h"], "n": 0} for row in rows if (row["c"], row["h"]) not in known]
+    if new:
+        connection.execute(insert(pools), new)
+    of_pool = (items.c.cell == bindparam("c"), items.c.holders == bindparam("h"), OPEN)
+    first = select(func.min(items.c.position)).where(*of_pool).scalar_subquery()
+    this = (pools.c.cell == bindparam("c"), pools.c.holders == bindparam("h"))
+    connection.execute(update(pools).where(*this).values(n=pools.c.n + bindparam("d"), first=first), rows)
 
 
 def _held(holders: str) -> set[int]:

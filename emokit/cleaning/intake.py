@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from pandas.api import types
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, literal, select
+from sqlalchemy import Table as SQLTable
 
-from emokit.cleaning.assignment import places, refresh
+from emokit.cleaning.assignment import grow, places
 from emokit.cleaning.checks import unknown_item
-from emokit.cleaning.schema import cells, columns, contents, facets, items
+from emokit.cleaning.schema import cells, columns, contents, facets, items, pools
 from emokit.data.tables import BOX, Table, _read_file
 
 CHUNK = 5000  # rows written at once
@@ -91,9 +91,9 @@ def add_rows(connection: Connection, rows: pd.DataFrame, overlap: float, annotat
         new_items.append({"position": position, "id": record["id"], "cell": cell, "holders": "", "open": True} | labels)
         row, points = json.dumps(record, default=_plain), None if points is None else points.astype("<f4").tobytes()
         new_contents.append({"position": position, "row": row, "landmarks": points})
-    connection.execute(insert(items), new_items)
-    connection.execute(insert(contents), new_contents)
-    refresh(connection, Counter((cell, "") for cell in number))
+    _insert(connection, items, new_items)
+    _insert(connection, contents, new_contents)
+    grow(connection, first)
     return len(rows)
 
 
@@ -167,7 +167,13 @@ def _cells(connection: Connection, of_rows: list[tuple[int, dict[str, str]]]) ->
         number[key] = len(number) + 1
         new_cells.append({"number": number[key], "places": wanted, "key": key})
         new_facets += [{"name": name, "value": value, "cell": number[key]} for name, value in values.items()]
-    for table, rows in ((cells, new_cells), (facets, new_facets)):
-        if rows:
-            connection.execute(insert(table), rows)
+    _insert(connection, cells, new_cells)
+    _insert(connection, facets, new_facets)
+    _insert(connection, pools, [{"cell": cell["number"], "holders": "", "n": 0} for cell in new_cells])
     return [number[json.dumps(cell)] for cell in of_rows]
+
+
+def _insert(connection: Connection, table: SQLTable, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        # Where something is to be returned, PostgreSQL gets many rows in one statement, else one by one.
+        connection.execute(insert(table).returning(literal(1)), rows)

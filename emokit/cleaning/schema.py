@@ -133,7 +133,7 @@ contents = _table(
     Column("landmarks", LargeBinary),
 )
 
-# A pool is the open items of a cell that the same annotators have; `first` of them comes next.
+# A pool is the `n` open items of a cell that the same annotators have; `first`, if there is one, comes next.
 pools = _table(
     "pools",
     Column("cell", Integer, primary_key=True),
@@ -141,7 +141,8 @@ pools = _table(
     Column("n", Integer, nullable=False),
     Column("first", _Number),
 )
-Index(f"{_PREFIX}pools_first", pools.c.first)
+NOT_EMPTY = pools.c.first.is_not(None)
+Index(f"{_PREFIX}pools_first", pools.c.first, sqlite_where=NOT_EMPTY, postgresql_where=NOT_EMPTY)
 
 # `top` and `redo` are the rows of the log that the next undo and redo are about.
 annotators = _table(
