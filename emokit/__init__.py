@@ -3,7 +3,7 @@
 import importlib
 
 __version__ = "0.1.0"
-_SUBMODULES = ("data", "evaluation", "inference", "models", "plots", "training")
+_SUBMODULES = ("cleaning", "data", "evaluation", "inference", "models", "plots", "training")
 
 
 def __getattr__(name: str):
