@@ -51,7 +51,7 @@ _Number = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _table(name: str, *parts: Any, **options: Any) -> Table:
-    return Table(_PREFIX + name, metadata, *parts, sqlite_autoincrement=name == "log", **options)
+    return Table(_PREFIX + name, metadata, *parts, **options)
 
 
 settings = _table("settings", Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
@@ -76,6 +76,7 @@ log = _table(
     Column("version", Text, nullable=False),
     Column("target", _Number),
     Column("previous", _Number),
+    sqlite_autoincrement=True,
 )
 Index(f"{_PREFIX}log_item", log.c.item)
 
@@ -100,6 +101,7 @@ facets = _table(
     Column("name", AnyText, primary_key=True),
     Column("value", AnyText, primary_key=True),
     Column("cell", Integer, primary_key=True),
+    sqlite_with_rowid=False,
 )
 
 # `holders` are the numbers of the annotators who have the item, as ",2,5,"; `open` while it wants more.
@@ -140,6 +142,7 @@ pools = _table(
     Column("holders", Text, primary_key=True),
     Column("n", Integer, nullable=False),
     Column("first", _Number),
+    sqlite_with_rowid=False,
 )
 NOT_EMPTY = pools.c.first.is_not(None)
 Index(f"{_PREFIX}pools_first", pools.c.first, sqlite_where=NOT_EMPTY, postgresql_where=NOT_EMPTY)
@@ -162,6 +165,7 @@ assignments = _table(
     Column("cell", Integer, nullable=False),
     Column("turn", BigInteger),
     Column("decision", BigInteger),
+    sqlite_with_rowid=False,
 )
 _undecided, _decided = assignments.c.turn.is_not(None), assignments.c.turn.is_(None)
 Index(f"{_PREFIX}assignments_position", assignments.c.position)
