@@ -44,9 +44,9 @@ def prepare(
     precision : {"float32", "bfloat16"}
         A processor that cannot multiply in bfloat16 falls back to float32 with a warning.
     compile : bool
-        Let `torch.compile` fuse what is left. It takes a minute or more at the first batch of each
-        size, and pays for small networks and long tables. Without a C++ compiler it falls back to
-        plain execution with a warning.
+        Let `torch.compile` fuse what is left, which takes minutes at the first batch. It pays on a
+        GPU; on a processor an ONNX file (`export_onnx`) is sooner ready and faster. Where it does not
+        work, for want of a compiler say, it is left out with a warning.
 
     Raises
     ------
@@ -118,7 +118,7 @@ class Prepared(nn.Module):
             return plain(images)
         if name not in self._compiled:
             # Evaluated weights are constants: frozen, they are laid out once as the processor likes them.
-            self._compiled[name] = torch.compile(plain, dynamic=True, options={"freezing": True})
+            self._compiled[name] = torch.compile(plain, options={"freezing": True})
         try:
             return self._compiled[name](images)
         except torch._dynamo.exc.TorchDynamoException as error:  # no compiler, or one that fails
