@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -16,7 +17,7 @@ from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 import emokit
-from emokit.cleaning import Store, database, intake, replay
+from emokit.cleaning import Store, database, intake, replay, store_bench
 from emokit.cleaning.assignment import places
 from emokit.cleaning.history import standing
 from emokit.cleaning.schema import assignments, cells, items, log, pools
@@ -45,6 +46,10 @@ def where(request, tmp_path):
     url = request.getfixturevalue("postgresql")
     if url is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    return emptied(url)
+
+
+def emptied(url):
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text("DROP SCHEMA public CASCADE"))
@@ -646,7 +651,11 @@ def test_a_project_that_moves(tmp_path):
         ("sqlite://", ValueError, "in memory ends with the kernel"),
         ("mysql://host/faces", ValueError, "SQLite or PostgreSQL, not in mysql"),
         ("://", ValueError, "is no database URL"),
-        ("postgresql+pg8000://me:secret@/faces?unix_sock={tmp}/none", ConnectionError, "does not answer; nothing was"),
+        (
+            "postgresql+pg8000://me:secret@/faces?unix_sock={tmp}/none",
+            ConnectionError,
+            "does not answer; see that the server",
+        ),
     ],
 )
 def test_places_where_no_project_can_be(tmp_path, where, kind, message):
@@ -674,6 +683,43 @@ def test_read_only_places(closed):
         finally:
             os.seteuid(os.getuid())
             os.chmod(folder, 0o755)
+
+
+def test_a_full_disk(tmp_path):
+    store = Store(tmp_path / "review.db")
+    store.add(faces())
+    with store._database.writing() as connection:
+        pages = connection.scalar(text("PRAGMA page_count"))
+        connection.execute(text(f"PRAGMA max_page_count = {pages + 4}"))
+    told = []
+    with pytest.raises(OSError, match="no room left on its disk; nothing was saved. Free some"):
+        while True:
+            told.append(store.decide("f0", "anna", "correct", note="x" * 2000))
+    assert store.log()["seq"].tolist() == told
+    counted(store)
+
+
+def test_a_server_that_was_restarted(postgresql):
+    if postgresql is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    store = Store(emptied(postgresql))
+    store.add(faces())
+    with store._database.reading() as connection:
+        me = connection.scalar(text("SELECT pg_backend_pid()"))
+    with create_engine(postgresql).connect() as connection:
+        assert connection.scalar(text(f"SELECT pg_terminate_backend({me})"))
+    store.decide("f0", "anna", "correct")
+    assert len(store.log()) == 1
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    options = {"items": 3000, "steps": 1, "kills": 2, "annotators": 2}
+    monkeypatch.setattr("sys.argv", ["bench", *(f"--{name}={n}" for name, n in options.items())])
+    store_bench.main()
+    said = capsys.readouterr().out
+    assert "added 3000 items" in said and "opened in" in said and said.count("disgust, duplicate") == 8
+    assert re.search(r"2 kills: \d+ decisions acknowledged, 0 lost", said)
+    assert re.search(r"2 annotators: \d+ decisions at once in .* s, 0 lost, 0 items given to two", said)
 
 
 def test_a_project_in_other_hands(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, InterfaceError
 
 WAIT = 60  # seconds that a writer waits for the others
 _LOCK = 0x656D6F6B6974  # PostgreSQL's name of the writer's lock
@@ -43,7 +43,7 @@ class Database:
     def __init__(self, where: str | Path) -> None:
         url = _url(where)
         self.name, self.folder = url.render_as_string(), None
-        options: dict[str, Any] = {"pool_pre_ping": True}
+        options: dict[str, Any] = {}
         if url.get_backend_name() == "sqlite":
             self.name, self.folder = url.database, Path(url.database).absolute().parent
             options = {"connect_args": {"timeout": WAIT}}
@@ -75,14 +75,15 @@ class Database:
         """What the user can mend, in words."""
         try:
             yield
-        except (DBAPIError, sqlite3.Error) as error:
+        except (DBAPIError, sqlite3.Error, ConnectionError) as error:
             text = str(getattr(error, "orig", error))
             for signs, kind, mend in _MENDS:
                 if any(sign in text for sign in signs):
                     raise kind(f"{self.name} {mend} ({text})") from error
-            if isinstance(error, InterfaceError) or getattr(error, "connection_invalidated", False):
+            # Whether a commit that was cut off is on disk is unknown; entering it again does no harm.
+            if isinstance(error, InterfaceError | ConnectionError) or error.connection_invalidated:
                 raise ConnectionError(
-                    f"{self.name} does not answer; nothing was saved. See that the server runs, then try again ({text})"
+                    f"{self.name} does not answer; see that the server runs, then enter this again ({text})"
                 ) from error
             raise
 
@@ -136,6 +137,16 @@ def _prepare(engine: Engine) -> None:
             # A commit waits until the disk has it, on macOS beyond the disk's own memory, too.
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA fullfsync=ON")
+
+    else:
+
+        @event.listens_for(engine, "checkout")
+        def _checkout(connection: Any, *_: Any) -> None:
+            try:
+                engine.dialect.do_ping(connection)
+            # The driver lets errors of the socket through, which SQLAlchemy's own ping does not expect.
+            except Exception as error:
+                raise DisconnectionError from error
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

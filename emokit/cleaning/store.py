@@ -71,9 +71,9 @@ class Store:
         The file's folder does not exist, or may not be written.
     ValueError
         A setting is impossible or not the project's; ``where`` is no project, or a newer emokit's.
-    ConnectionError, TimeoutError, OSError
-        Here and in all methods: the server does not answer, another process does not let go of the
-        project, or the disk is full. Nothing was saved then.
+    TimeoutError, OSError, ConnectionError
+        Here and in all methods: another process does not let go of the project, or the disk is full,
+        and nothing was saved; or the server does not answer, and you enter it again.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Store:
         with self._database.reading() as connection:
             table = intake.read_rows(connection, ids)
         if "image" in table and self._settings["folders"]:
-            table["image"] = [self._where_now(image) for image in table["image"]]
+            table["image"] = table["image"].map(self._where_now, na_action="ignore")
         return table
 
     def take(self, annotator: str, n: int = 1, where: Mapping[str, str] | None = None) -> list[str]:
