@@ -238,7 +238,7 @@ def statement(
     mean, each = result.loc[HUMANS], result.drop(HUMANS)["verdict"].value_counts()
     about = f"{target.capitalize()}, {metric}" + " (smaller is closer)" * (metric == "RMSE")
     if np.isnan(mean["difference"]):
-        return f"{about}: undefined, as ratings do not vary, or too few items are rated by two; nothing can be told."
+        return f"{about}: nothing can be told, because ratings do not vary, or too few items are rated by two."
     verdict = {
         "above": "the model is above human agreement",
         "below": "the model is below human agreement",

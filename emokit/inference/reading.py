@@ -70,10 +70,10 @@ def table_sources(samples: pd.DataFrame, first: int = 0) -> Iterator[Source]:
     boxes = np.full((len(samples), 4), np.nan)
     if set(BOX) <= set(samples):
         numbers = samples[BOX].apply(pd.to_numeric, errors="coerce")
-        for row, column in np.argwhere(numbers.isna() & samples[BOX].notna()):
-            raise ValueError(
-                f"row {first + row}: {BOX[column]} is {samples[BOX[column]].iloc[row]!r}, no number of pixels"
-            )
+        wrong = np.argwhere(numbers.isna() & samples[BOX].notna())
+        if len(wrong):
+            row, name = first + wrong[0, 0], BOX[wrong[0, 1]]
+            raise ValueError(f"row {row}: {name} is {samples[name].iloc[wrong[0, 0]]!r}, no number of pixels")
         boxes = numbers.to_numpy(np.float64)
     if "landmarks" in samples:
         tight = tight_box(landmarks_of(samples))

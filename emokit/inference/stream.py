@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import warnings
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import lightning
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from emokit.data.tables import BOX, Chunks, Table, read_table, write_table
+from emokit.data.tables import BOX, Chunks, Table, read_table
 from emokit.inference.faces import CascadeDetector, Detector, described
+from emokit.inference.folder import ChunkFolder
 from emokit.inference.landmarks import fingerprint, network_fingerprint
 from emokit.inference.prepare import ready
 from emokit.inference.quiet import interruptible, quiet
@@ -93,8 +90,6 @@ def predict_table(
     """
     check(model, on_error)
     out, detector = Path(out), detector or CascadeDetector()
-    if out.suffix != ".parquet":
-        raise ValueError(f"{out} does not end in .parquet; rename it")
     if batch_size < 1:
         raise ValueError(f"a batch has at least one row, got {batch_size}")
     chunks = Chunks(samples, chunk)
@@ -106,29 +101,26 @@ def predict_table(
         "flip": flip,
         "precision": precision,
     }
-    if out.exists():
-        _refuse_others(out, about)
+    folder = ChunkFolder(out, chunks, about)
+    if folder.finished:
         return out
-    folder = out.with_name(f"{out.name}.unfinished")
-    _claim(folder, about)
     opener = _Opener(detector, input_size(model), on_error)
     training, device = model.training, next(model.parameters()).device
     try:
         with quiet(), interruptible():
             trainer = _trainer(precision)
-            numbers = set(range(trainer.global_rank, len(chunks), trainer.world_size)) - _done(folder, chunks)
+            numbers = set(range(trainer.global_rank, len(chunks), trainer.world_size)) - folder.done()
             rows = _batches(chunks, numbers, batch_size)
             # As an iterator, because Lightning would put its own sampler into a loader.
             batches = iter(DataLoader(opener, batch_size=None, sampler=rows, num_workers=workers))
-            with _progress_bar(folder, chunks, progress and trainer.is_global_zero) as bar:
-                trainer.callbacks.append(_Parts(folder, chunks, _schema(model.expressions), bar))
+            with _progress_bar(folder, progress and trainer.is_global_zero) as bar:
+                trainer.callbacks.append(_Parts(folder, _schema(model.expressions), bar))
                 trainer.predict(
                     _Reader(ready(model, trainer.strategy.root_device), flip), batches, return_predictions=False
                 )
     finally:
         model.train(training).to(device)
-    with suppress(FileNotFoundError):  # another process was faster
-        _finish(folder, out, chunks)
+    folder.finish()
     return out
 
 
@@ -145,10 +137,9 @@ def _trainer(precision: str) -> lightning.Trainer:
     )
 
 
-def _progress_bar(folder: Path, chunks: Chunks, shown: bool) -> tqdm:
+def _progress_bar(folder: ChunkFolder, shown: bool) -> tqdm:
     """Counts what earlier calls have done, but not for the rate and the time left."""
-    done = _rows_done(folder, chunks)
-    return tqdm(desc="faces", total=chunks.rows, initial=done, unit=" faces", disable=not shown)
+    return tqdm(desc="faces", total=folder.chunks.rows, initial=folder.rows_done(), unit=" faces", disable=not shown)
 
 
 class _Rows(NamedTuple):
@@ -213,10 +204,10 @@ class _Reader(lightning.LightningModule):
 
 
 class _Parts(Callback):
-    """One Parquet file per chunk, which is whole at any moment a process may be killed."""
+    """Batches put together to chunks on disk."""
 
-    def __init__(self, folder: Path, chunks: Chunks, schema: pa.Schema, bar: tqdm) -> None:
-        self.folder, self.chunks, self.schema, self.bar = folder, chunks, schema, bar
+    def __init__(self, folder: ChunkFolder, schema: pa.Schema, bar: tqdm) -> None:
+        self.folder, self.schema, self.bar = folder, schema, bar
         self.tables: list[pa.Table] = []
         self.skipped: list[dict[str, str]] = []
 
@@ -233,14 +224,10 @@ class _Parts(Callback):
         self.skipped += batch.skipped
         self.bar.update(batch.rows)
         if batch.last:
-            # What was skipped travels in the file itself: both are there, or neither.
-            table = pa.concat_tables(self.tables).replace_schema_metadata({"skipped": json.dumps(self.skipped)})
-            beside = self.folder / f".{batch.chunk}.{os.getpid()}"
-            pq.write_table(table, beside)
-            beside.replace(_part(self.folder, batch.chunk))
+            self.folder.write(batch.chunk, pa.concat_tables(self.tables), self.skipped)
             self.tables, self.skipped = [], []
             # Other processes' chunks count too.
-            self.bar.update(max(0, _rows_done(self.folder, self.chunks) - self.bar.n))
+            self.bar.update(max(0, self.folder.rows_done() - self.bar.n))
 
 
 def _schema(expressions: tuple[str, ...]) -> pa.Schema:
@@ -262,63 +249,8 @@ def _schema(expressions: tuple[str, ...]) -> pa.Schema:
     )
 
 
-def _part(folder: Path, number: int) -> Path:
-    return folder / f"part-{number:06}.parquet"
-
-
-def _done(folder: Path, chunks: Chunks) -> set[int]:
-    """Numbers of the chunks that some process has finished."""
-    return {number for number in range(len(chunks)) if _part(folder, number).exists()}
-
-
-def _rows_done(folder: Path, chunks: Chunks) -> int:
-    return sum(chunks.length(number) for number in _done(folder, chunks))
-
-
 def _table_fingerprint(samples: Table) -> str:
     if isinstance(samples, pd.DataFrame):
         return fingerprint(read_table(samples), "")
     with open(samples, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def _claim(folder: Path, about: dict[str, Any]) -> None:
-    """Note whose ``folder`` it is, unless others have left chunks in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.glob("part-*")):
-        _refuse_others(folder, about)
-        return
-    beside = folder / f".about.{os.getpid()}"
-    beside.write_text(json.dumps(about, indent=2))
-    beside.replace(folder / "_about.json")
-
-
-def _refuse_others(folder: Path, about: dict[str, Any]) -> None:
-    path = folder / "_about.json"
-    if not path.exists():
-        raise ValueError(f"{folder} is there already and holds no predictions of a table; choose another out")
-    before = json.loads(path.read_text())
-    changed = [name for name in about if before.get(name) != about[name]]
-    if changed:
-        name = changed[0]
-        raise ValueError(
-            f"{folder} holds predictions with another {name} ({before.get(name)}, not {about[name]}); "
-            "choose another out, or delete that folder"
-        )
-
-
-def _finish(folder: Path, out: Path, chunks: Chunks) -> None:
-    """Give a whole table its name; the process that comes last does it."""
-    numbers = range(len(chunks))
-    if _done(folder, chunks) != set(numbers):
-        return
-    metadata = (pq.read_schema(_part(folder, number)).metadata for number in numbers)
-    skipped = [row for about in metadata for row in json.loads(about[b"skipped"])]
-    write_table(pd.DataFrame(skipped, columns=["id", "image", "problem"]), folder / "_skipped.csv")
-    for left in folder.glob(".*"):  # by processes that were killed
-        left.unlink(missing_ok=True)
-    folder.rename(out)
-    if skipped:
-        warnings.warn(
-            f"{len(skipped)} of {chunks.rows} rows have no prediction; {out / '_skipped.csv'} says why", stacklevel=3
-        )
