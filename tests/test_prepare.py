@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from emokit.data import sample_faces
-from emokit.inference import drift, export, predict, prepare
-from emokit.inference.export import export_onnx, load_onnx
+from emokit.inference import drift, predict, prepare
 from emokit.inference.prepare import has_bfloat16
 from emokit.models import EmoFAN, ResNet18
 from emokit.models.lean import lean, with_winograd
@@ -146,42 +145,3 @@ def test_prepared_networks_are_copied_with_their_methods(images):
     again = copy.deepcopy(prepared)
     prepared.network.l1.bias.add_(1)
     assert not torch.equal(again.features(images).heatmaps[1], prepared.features(images).heatmaps[1])
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory):
-    return export_onnx(small(depth=1), tmp_path_factory.mktemp("onnx") / "small.onnx")
-
-
-@pytest.mark.parametrize("n", [1, 2, 5])
-def test_an_onnx_file_answers_batches_of_any_length(file, images, n):
-    exported = load_onnx(file, threads=1)
-    with torch.no_grad():
-        assert_equal(exported(images[:n]), small(depth=1)(images[:n]), atol=1e-4)
-
-
-def test_predict_takes_an_onnx_file(file):
-    faces = sample_faces().head(3).drop(columns="landmarks")
-    found, expected = predict(faces, load_onnx(file)), predict(faces, small(depth=1))
-    for column in ("x0", "valence", "p_happy", "confidence"):
-        np.testing.assert_allclose(found[column], expected[column], atol=1e-3)
-    assert list(found.columns) == list(expected.columns)
-
-
-def test_a_file_that_answers_otherwise_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "TOLERANCE", -1)
-    with pytest.raises(RuntimeError, match="differs"):
-        export_onnx(ResNet18(width=8, input_size=32), tmp_path / "net.onnx")
-    assert not list(tmp_path.iterdir())
-
-
-def test_wrong_files_are_named(tmp_path):
-    with pytest.raises(ValueError, match=".onnx; rename"):
-        export_onnx(small(), tmp_path / "net.pt")
-    with pytest.raises(ValueError, match="net.onnx does not exist"):
-        load_onnx(tmp_path / "net.onnx")
-    (tmp_path / "net.onnx").write_bytes(b"no network")
-    with pytest.raises(ValueError, match="no ONNX file of emokit's"):
-        load_onnx(tmp_path / "net.onnx")
-    with pytest.raises(ValueError, match="bfloat16"):
-        load_onnx(tmp_path / "net.onnx", precision="int8")
