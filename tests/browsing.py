@@ -87,10 +87,20 @@ def open_notebook(browser, lab, folder, *sources, name="notebook", **options):
 
 
 def run_first_cell(page):
-    """Run the notebook's first cell, once its kernel is ready, to its end."""
+    """Run the notebook's first cell, once its kernel is ready."""
     page.locator(".jp-NotebookPanel .jp-Cell").first.click()
-    page.wait_for_function("document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'")
-    page.evaluate("jupyterapp.commands.execute('notebook:run-cell')")
+    # A cell that runs before that is lost, or makes JupyterLab ask for a kernel.
+    page.wait_for_function("""() => {
+      const session = jupyterapp.shell.currentWidget?.sessionContext;
+      const kernel = session?.session?.kernel;
+      return session?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
+    }""")
+    run_cell(page)
+
+
+def run_cell(page):
+    """Run the cell that the cursor is in."""
+    page.evaluate("void jupyterapp.commands.execute('notebook:run-cell')")
 
 
 @contextmanager

@@ -1,17 +1,18 @@
 """The review widget in a real browser: annotators at work in JupyterLab."""
 
 import os
+import re
 import signal
 
 import numpy as np
 import pytest
-from browsing import chromium, jupyterlab, needs_chromium, open_notebook, run_first_cell, screenshot
+from browsing import chromium, jupyterlab, needs_chromium, open_notebook, run_cell, run_first_cell, screenshot
 
 from emokit.cleaning.store import Store
 from emokit.data import sample_faces
 
 expect = pytest.importorskip("playwright.sync_api").expect
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=120_000)
 pytestmark = needs_chromium
 
 FACES = sample_faces()
@@ -58,7 +59,11 @@ def show(page, source):
     page.locator(".jp-NotebookPanel .jp-Cell .cm-content").first.click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(source)
-    page.evaluate("jupyterapp.commands.execute('notebook:run-cell')")
+    number = page.locator(".jp-NotebookPanel .jp-InputPrompt").first
+    before = number.inner_text()
+    run_cell(page)
+    expect(number).not_to_have_text(before)
+    expect(number).to_have_text(re.compile(r"\[\d+\]:"))
     return ready(page)
 
 

@@ -142,7 +142,7 @@ export class One {
   // How far annotators agree, where they are adjudicated.
   agree(figures) {
     const parts = figures.map(({ target, metric, value }) => `${target} ${metric} ${value == null ? "–" : value.toFixed(2)}`);
-    this.agreement.textContent = figures.length ? `Annotators agree on ${count(figures[0].n)} so far: ${parts.join(", ")}.` : "";
+    this.agreement.textContent = figures.length ? `Agreement on ${count(figures[0].n)} so far: ${parts.join(", ")}.` : "";
   }
 
   // Everything as the present face and draft have it.
