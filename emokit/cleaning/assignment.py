@@ -56,12 +56,14 @@ def hold(connection: Connection, who: int, position: int) -> None:
 
 def release(connection: Connection, before: float, but: int) -> None:
     """Return what annotators who were not seen since ``before`` have open, except annotator ``but``."""
+    away = annotators.c.seen < before, annotators.c.number != but
+    numbers = connection.scalars(select(annotators.c.number).where(*away)).all()
+    if not numbers:
+        return
     held, position = assignments.c.annotator, assignments.c.position
     gone = connection.execute(
         select(held, position, assignments.c.decision)
-        .join(annotators, annotators.c.number == held)
-        .where(assignments.c.turn.is_not(None), annotators.c.seen < before, held != but)
-        .order_by(position)
+        .where(held.in_(numbers), assignments.c.turn.is_not(None))
         .limit(MOST)
     ).all()
     for who in {row.annotator for row in gone}:
