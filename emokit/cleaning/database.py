@@ -56,16 +56,21 @@ class Database:
         _prepare(self._engine)
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that no other writer runs beside; on disk once it ends."""
-        with self._errors(), self._engine.begin() as connection:
-            yield connection
+    def writing(self, wait: bool = True) -> Iterator[Connection]:
+        """A transaction that no other writer runs beside.
+
+        It is on disk when it ends; without ``wait``, it is soon, and at the latest with the next one.
+        """
+        with self._errors(), self._engine.connect() as connection:
+            connection = connection.execution_options(wait=wait)
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that waits for nobody."""
         with self._errors(), self._engine.connect() as connection:
-            yield connection.execution_options(reading=True)
+            yield connection
 
     def close(self) -> None:
         self._engine.dispose()
@@ -134,9 +139,7 @@ def _prepare(engine: Engine) -> None:
         def _connect(connection: sqlite3.Connection, _: Any) -> None:
             connection.isolation_level = None  # transactions begin below, not behind the scenes
             connection.execute("PRAGMA journal_mode=WAL")
-            # A commit waits until the disk has it, on macOS beyond the disk's own memory, too.
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA fullfsync=ON")
+            connection.execute("PRAGMA fullfsync=ON")  # on macOS, beyond the disk's own memory
 
     else:
 
@@ -150,12 +153,16 @@ def _prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        reading = connection.get_execution_options().get("reading", False)
+        wait = connection.get_execution_options().get("wait")
         if engine.dialect.name == "sqlite":
+            if wait is None:
+                connection.exec_driver_sql("BEGIN")
+                return
+            connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if wait else 'NORMAL'}")
             # A writer takes its lock at once: one that has read before could no longer wait for it.
-            connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-        elif not reading:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        elif wait is not None:
             connection.exec_driver_sql(
-                "SELECT set_config('synchronous_commit', 'on', true), "
+                f"SELECT set_config('synchronous_commit', '{'on' if wait else 'off'}', true), "
                 f"set_config('lock_timeout', '{WAIT}s', true), pg_advisory_xact_lock({_LOCK})"
             )

@@ -162,7 +162,8 @@ class Store:
         """
         if not 1 <= n <= assignment.MOST:
             raise ValueError(f"take from 1 to {assignment.MOST} items at once, not {n!r}")
-        with self._database.writing() as connection:
+        # If the power fails, the worst that can be lost is who was to decide.
+        with self._database.writing(wait=False) as connection:
             where = checked_filter(connection, where)
             who = journal.here(connection, annotator, self._settings["lease"])
             assignment.release(connection, time.time() - 60 * self._settings["lease"], but=who.number)
