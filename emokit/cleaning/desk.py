@@ -146,7 +146,7 @@ class Desk:
         self._settled = [item for item in self._settled if item not in back]
         self.now, self.next = back[::-1][: self.width], []
         if self.mode == "grid":  # a page is of one class
-            self.where["expression"] = self.store.items(back)["expression"].iloc[0]
+            self._open_class_of(back[0])
         self.fill()
         return back
 
@@ -189,6 +189,13 @@ class Desk:
         if self.mode == "grid" and not self.next:
             self._open_class()
         self.now, self.next = self.next[: self.width], self.next[self.width :]
+
+    def _open_class_of(self, item: str) -> None:
+        """Go back to the class of ``item``."""
+        self.where.pop("expression", None)
+        expression = self.store.items([item]).get("expression")
+        if expression is not None and expression.notna().all():
+            self.where["expression"] = expression.iloc[0]
 
     def _open_class(self) -> None:
         """Go to the first class that has items left."""

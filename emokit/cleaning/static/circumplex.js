@@ -7,7 +7,7 @@ export class Circumplex {
   constructor(places, moved) {
     this.moved = moved;
     const words = Object.entries(places).map(([name, [x, y]]) =>
-      draw("text", { x, y: name === "neutral" ? -y - 0.07 : -y, class: "emo-word" }, name));
+      draw("text", { x, y: name === "neutral" ? -y - 0.07 : -y }, name));
     this.origin = draw("circle", { class: "emo-origin", r: 0.06 });
     this.path = draw("line", { class: "emo-path" });
     this.point = draw("circle", { class: "emo-point", r: 0.075 });
@@ -17,9 +17,9 @@ export class Circumplex {
         "aria-label": "Valence and arousal", "aria-valuemin": "-1", "aria-valuemax": "1" },
       draw("circle", { class: "emo-disc", r: 1 }),
       draw("path", { class: "emo-axes", d: "M-1 0H1M0 -1V1" }),
-      draw("text", { x: 0, y: -1.07, class: "emo-axis" }, "excited"), draw("text", { x: 0, y: 1.17, class: "emo-axis" }, "calm"),
-      draw("text", { x: 1.1, y: 0, class: "emo-axis", transform: "rotate(90 1.1 0)" }, "pleasant"),
-      draw("text", { x: -1.1, y: 0, class: "emo-axis", transform: "rotate(-90 -1.1 0)" }, "unpleasant"),
+      draw("text", { x: 0, y: -1.07 }, "excited"), draw("text", { x: 0, y: 1.17 }, "calm"),
+      draw("text", { x: 1.1, y: 0, transform: "rotate(90 1.1 0)" }, "pleasant"),
+      draw("text", { x: -1.1, y: 0, transform: "rotate(-90 -1.1 0)" }, "unpleasant"),
       ...words, this.others, this.path, this.origin, this.point);
     this.values = make("output", { class: "emo-values", "aria-hidden": "true" });
     this.node.addEventListener("pointerdown", (event) => {

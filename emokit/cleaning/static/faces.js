@@ -11,6 +11,7 @@ export class Faces {
     this.held = new Map();
     this.asked = new Set();
     this.recent = [];
+    this.era = 0; // of the mode, which has pictures of its own
   }
 
   // Ask for what is missing, and let go of what is far.
@@ -23,16 +24,18 @@ export class Faces {
     if (missing.length) this.request(missing);
   }
 
+  // A face that was asked for, by this view and not another one.
   async take(face, bytes) {
-    this.asked.delete(face.item);
-    if (this.held.has(face.item)) return;
+    if (!this.asked.has(face.item)) return;
+    const { era } = this;
     if (bytes) {
       face.url = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
       face.image = make("img", { src: face.url, alt: "", draggable: "false" });
       // The picture is ready to be painted when it is needed.
       await face.image.decode().catch(() => (face.problem = "The browser cannot show this picture."));
     }
-    this.held.set(face.item, face);
+    if (era === this.era && this.asked.delete(face.item)) this.held.set(face.item, face);
+    else if (face.url) URL.revokeObjectURL(face.url);
   }
 
   drop(item) {
@@ -44,6 +47,7 @@ export class Faces {
   clear() {
     for (const item of [...this.held.keys()]) this.drop(item);
     this.asked.clear();
+    this.era++;
   }
 }
 

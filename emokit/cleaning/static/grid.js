@@ -28,7 +28,7 @@ export class Grid {
     this.announce();
   }
 
-  key(meant) {
+  press(meant) {
     const [x, y] = meant.move ?? [0, 0];
     const tops = [...this.cells.children].map((cell) => cell.offsetTop);
     const columns = tops.filter((top) => top === tops[0]).length;
@@ -53,7 +53,7 @@ export class Grid {
   confirm() {
     const { now } = this.desk.state;
     const marks = Object.fromEntries(now.filter((item) => this.marks.has(item)).map((item) => [item, this.marks.get(item)]));
-    if (this.ready) this.desk.step("page", { items: now, marks });
+    if (this.ready) this.desk.step("page", { marks });
   }
 
   announce() {
@@ -85,7 +85,7 @@ export class Grid {
     const odd = now.filter((item) => this.marks.has(item)).length;
     this.title.replaceChildren(
       make("span", { class: "emo-is" }, "Are all of these"),
-      make("b", {}, make("i", { "data-expression": where.expression }), `${where.expression}?`),
+      make("b", {}, make("i", { "data-expression": where.expression }), `${where.expression ?? "without expression"}?`),
       make("span", { class: "emo-is" }, odd ? `${odd} picked` : "Pick those that are not."));
     this.accept.firstChild.textContent = odd ? `${now.length - odd} correct, ${odd} odd` : `All ${count(now.length)} correct`;
     return `${count(now.length)} labelled ${where.expression}. Pick the odd ones out.`;

@@ -36,7 +36,7 @@ export class One {
     this.model = make("p", { class: "emo-opinion", hidden: true });
     this.note = make("input", { class: "emo-note", type: "text", "aria-label": "Note on this face", placeholder: "Note …", maxlength: "2000", hidden: true });
     this.note.addEventListener("input", () => this.remember({ note: this.note.value }));
-    this.note.addEventListener("keydown", (event) => event.key === "Enter" && desk.focus());
+    this.note.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && desk.focus());
     this.note.addEventListener("blur", () => this.update());
     this.node = make("div", { class: "emo-one" },
       make("div", { class: "emo-left" }, this.stage,
@@ -62,8 +62,13 @@ export class One {
     return this.desk.faces.held.get(this.item);
   }
 
+  // What the annotator entered on this face in this mode.
+  get key() {
+    return `${this.desk.state.mode} ${this.item}`;
+  }
+
   get draft() {
-    return this.drafts.get(this.item) ?? {};
+    return this.drafts.get(this.key) ?? {};
   }
 
   get ready() {
@@ -79,10 +84,9 @@ export class One {
   }
 
   remember(part) {
-    const item = this.item;
     const draft = { ...this.draft, ...part };
-    this.drafts.delete(item);
-    this.drafts.set(item, draft);
+    this.drafts.delete(this.key);
+    this.drafts.set(this.key, draft);
     while (this.drafts.size > REMEMBERED) this.drafts.delete(this.drafts.keys().next().value);
   }
 
@@ -104,7 +108,7 @@ export class One {
     this.update();
   }
 
-  key(meant) {
+  press(meant) {
     if (meant.number && meant.shift && this.desk.state.mode === "adjudicate") this.adopt(meant.number - 1);
     else if (meant.number) this.names[meant.number - 1] && this.change({ expression: this.names[meant.number - 1] });
     else if (meant.move && this.ready) this.circumplex.step({ ...this.face, ...this.draft }, meant.move, meant.far);
@@ -119,11 +123,11 @@ export class One {
       this.note.hidden = false;
       this.note.focus();
     } else if (name === "accept") this.decide(this.draft.verdict ?? (Object.keys(this.changes).length ? "wrong" : "correct"));
-    else if (name in KEYS && this.desk.settings.verdicts.includes(name)) this.decide(name);
+    else if (this.desk.settings.verdicts.includes(name)) this.decide(name);
   }
 
   discard() {
-    this.drafts.delete(this.item);
+    this.drafts.delete(this.key);
     this.update();
     this.desk.say("changes taken back");
   }

@@ -212,7 +212,7 @@ class Desk {
     if (event.repeat && !meant.move) return;
     if (this.overlay) return void (["help", "discard", "accept"].includes(meant.act) && this.act("help"));
     if (meant.act) this.act(meant.act);
-    else if (this.state.now.length && !this.busy) this.pane.key(meant);
+    else if (this.state.now.length && !this.busy) this.pane.press(meant);
   }
 
   act(name) {
