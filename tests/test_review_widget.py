@@ -50,7 +50,7 @@ class View:
         return self.state["now"]
 
     def face(self, item):
-        self.say("faces", items=[item])
+        self.say("face", item=item)
         return self.last("face")
 
 
@@ -215,7 +215,7 @@ def test_the_model_is_silent_until_asked_or_decided(tmp_path):
         )
         return [figure for figure in ("0.123456", "0.654321", "0.987654") if figure in everything]
 
-    view.say("faces", items=[first, second])
+    view.face(first), view.face(second)
     assert heard() == [] and "why" not in view.last("choices")["choices"]
     view.press("decide", verdict="correct")
     assert heard() == ["0.123456", "0.654321"]
@@ -339,7 +339,12 @@ def test_faces_without_a_usable_picture_can_be_judged(tmp_path):
     assert boxless["crop"] is None and boxless["valence"] is None and boxless["expression"] is None
     assert (boxless["width"], boxless["height"]) == load_image(FACES["image"][3]).shape[1::-1]
     assert pointless["landmarks"] is None and pointless["crop"] is not None
-    for _ in range(5):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(view.store, "items", lambda _: 1 / 0)
+        view.review._faces.clear()
+        assert view.face(odd["id"][0])["problem"] == "division by zero"
+        view.press("decide", verdict="no face")
+    for _ in range(4):
         view.press("decide", verdict="no face")
     assert len(store_rows := verdicts(view.store)) == 5 and set(store_rows.values()) == {"no face"}
 

@@ -122,10 +122,9 @@ class Review(anywidget.AnyWidget):
         self._tell()
         self._tell_agreement()
 
-    def _on_faces(self, message: dict[str, Any]) -> None:
-        for item in message["items"]:
-            face, jpeg = self._face(item)
-            self.send({"kind": "face", "mode": self.desk.mode} | face, [] if jpeg is None else [jpeg])
+    def _on_face(self, message: dict[str, Any]) -> None:
+        face, jpeg = self._face(message["item"])
+        self.send({"kind": "face", "mode": self.desk.mode} | face, [] if jpeg is None else [jpeg])
 
     def _on_opinion(self, message: dict[str, Any]) -> None:
         item = message["item"]
@@ -204,10 +203,13 @@ class Review(anywidget.AnyWidget):
         """What is shown of an item in this mode, of the last few from memory."""
         mode = self.desk.mode
         if (item, mode) not in self._faces:
-            row = self.store.items([item]).to_dict("records")[0]
-            face, jpeg = face_shown(row, **(_SMALL if mode == "grid" else _LARGE))
-            if mode == "adjudicate":
-                face["opinions"] = _plain(self.store.opinions(item).drop(columns="time"))
+            try:
+                row = self.store.items([item]).to_dict("records")[0]
+                face, jpeg = face_shown(row, **(_SMALL if mode == "grid" else _LARGE))
+                if mode == "adjudicate":
+                    face["opinions"] = _plain(self.store.opinions(item).drop(columns="time"))
+            except Exception as error:  # whatever is wrong with one face, it can be judged
+                return {"item": item, "expression": None, "problem": str(error) or type(error).__name__}, None
             self._faces[item, mode] = face, jpeg
             while len(self._faces) > _KEPT:
                 del self._faces[next(iter(self._faces))]

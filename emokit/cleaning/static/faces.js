@@ -2,6 +2,7 @@
 import { draw, make } from "./parts.js";
 
 const RECENT = 8;
+const AT_ONCE = 2;
 // Runs of the 68 landmarks that belong together, and whether they close.
 const PARTS = [[0, 17], [17, 22], [22, 27], [27, 31], [31, 36], [36, 42, 1], [42, 48, 1], [48, 60, 1], [60, 68, 1]];
 
@@ -10,18 +11,27 @@ export class Faces {
     this.request = request;
     this.held = new Map();
     this.asked = new Set();
+    this.wanted = [];
     this.recent = [];
     this.era = 0; // of the mode, which has pictures of its own
   }
 
-  // Ask for what is missing, and let go of what is far.
+  // Hold these, and let go of what is far.
   want(now, next) {
+    this.wanted = [...now, ...next];
     this.recent = [...now, ...this.recent.filter((item) => !now.includes(item))].slice(0, now.length + RECENT);
-    const near = new Set([...now, ...next, ...this.recent]);
+    const near = new Set([...this.wanted, ...this.recent]);
     for (const item of this.held.keys()) if (!near.has(item)) this.drop(item);
-    const missing = [...now, ...next].filter((item) => !this.held.has(item) && !this.asked.has(item));
-    missing.forEach((item) => this.asked.add(item));
-    if (missing.length) this.request(missing);
+    this.ask();
+  }
+
+  // Few at a time, so that no decision has to wait for them.
+  ask() {
+    const missing = this.wanted.filter((item) => !this.held.has(item) && !this.asked.has(item));
+    for (const item of missing.slice(0, Math.max(0, AT_ONCE - this.asked.size))) {
+      this.asked.add(item);
+      this.request(item);
+    }
   }
 
   // A face that was asked for, by this view and not another one.
@@ -36,6 +46,7 @@ export class Faces {
     }
     if (era === this.era && this.asked.delete(face.item)) this.held.set(face.item, face);
     else if (face.url) URL.revokeObjectURL(face.url);
+    this.ask();
   }
 
   drop(item) {

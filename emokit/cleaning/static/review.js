@@ -14,7 +14,7 @@ class Desk {
     this.model = model;
     this.settings = model.get("settings");
     this.state = { step: -1, now: [], next: [], where: {} };
-    this.faces = new Faces((items) => this.send("faces", { items }));
+    this.faces = new Faces((item) => this.send("face", { item }));
     const one = new One(this);
     this.panes = { one, adjudicate: one, grid: new Grid(this) };
     this.build(el);
