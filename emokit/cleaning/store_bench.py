@@ -124,7 +124,7 @@ def kill_writers(where: str | Path, kills: int, seed: int = 0, progress: bool = 
     """Kill one deciding process after the other, each after some decisions."""
     rng, told = random.Random(seed), []
     for number in tqdm(range(kills), "kills", disable=not progress):
-        process, pipe = _writer(where, "anna", f"{number}", None)
+        process, pipe = _process(_write, where, "anna", f"{number}", None)
         # It never rests, so the kill hits it anywhere in a later decision.
         told += [pipe.recv() for _ in range(rng.randint(1, 5))]
         process.kill()
@@ -135,7 +135,7 @@ def kill_writers(where: str | Path, kills: int, seed: int = 0, progress: bool = 
 
 def annotate_together(where: str | Path, annotators: Sequence[str], most: int | None = None) -> Writers:
     """Let annotators, a process each, decide until nothing is left, or ``most`` times; a name may come twice."""
-    writers = [_writer(where, name, f"tab {k}", most) for k, name in enumerate(annotators)]
+    writers = [_process(_write, where, name, f"tab {k}", most) for k, name in enumerate(annotators)]
     told = [row for _, pipe in writers for row in _told(pipe)]
     for process, _ in writers:
         process.join()
@@ -144,10 +144,8 @@ def annotate_together(where: str | Path, annotators: Sequence[str], most: int | 
 
 def _opening(where: str | Path) -> float:
     """Milliseconds in which a new process opens a project and has the first face."""
-    receiver, sender = _SERVER.Pipe(duplex=False)
-    process = _SERVER.Process(target=_open, args=(where, sender))
-    process.start()
-    ms = receiver.recv()
+    process, pipe = _process(_open, where)
+    ms = pipe.recv()
     process.join()
     return ms
 
@@ -156,11 +154,12 @@ def _open(where: str | Path, pipe: Connection) -> None:
     pipe.send(_timed(lambda: _next(Store(where), "anna", {}))[1])
 
 
-def _writer(where: str | Path, annotator: str, tab: str, most: int | None) -> tuple[Any, Connection]:
+def _process(target: Callable, *arguments: Any) -> tuple[Any, Connection]:
+    """A process that calls ``target``, and what it says there."""
     receiver, sender = _SERVER.Pipe(duplex=False)
-    process = _SERVER.Process(target=_write, args=(where, annotator, tab, most, sender), daemon=True)
+    process = _SERVER.Process(target=target, args=(*arguments, sender), daemon=True)
     process.start()
-    sender.close()
+    sender.close()  # so that its end is heard
     return process, receiver
 
 
