@@ -37,7 +37,7 @@ FILTERS: tuple[dict[str, str], ...] = (
 )
 # Once started and with everything imported, it forks a process in milliseconds.
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["__main__", "emokit.cleaning.store_bench"])
+_SERVER.set_forkserver_preload(["__main__", "emokit.cleaning.store"])
 
 
 def queue(n: int, first: int = 0, seed: int = 0) -> pd.DataFrame:
