@@ -11,6 +11,7 @@ from emokit.data import sample_faces
 from emokit.inference import drift, predict, prepare
 from emokit.inference.prepare import has_bfloat16
 from emokit.models import EmoFAN, ResNet18
+from emokit.models.cores import share
 from emokit.models.lean import lean, with_winograd
 
 
@@ -51,22 +52,33 @@ def test_outputs_stay_those_of_the_network(make, images):
     assert prepared.expressions == model.expressions and prepared.input_size == model.input_size
 
 
-def test_wide_networks_go_by_winograd_and_stay_equal():
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_wide_networks_go_by_winograd_and_stay_equal(threads):
     model = filled(EmoFAN(width=128, depth=1, input_size=128))
-    images = parity_fill.images(2, 128)
+    images = parity_fill.images(4, 128)
     prepared = prepare(model)
+    prepared.faces_at_once = 1
     assert any("Winograd" in type(m).__name__ for m in prepared.network.modules())
     with torch.no_grad():
         assert_equal(prepared(images), model(images), atol=1e-4)
 
 
-def test_winograd_itself_is_exact_enough():
+def test_winograd_itself_is_exact_enough(threads):
     torch.manual_seed(0)
     plain = torch.nn.Conv2d(48, 32, 3, padding=1).requires_grad_(False)
     quick = with_winograd(lean(plain))
-    for shape in ((1, 48, 32, 48), (3, 48, 64, 32), (2, 48, 8, 8)):
+    for shape in ((1, 48, 32, 48), (3, 48, 64, 32), (1, 48, 100, 40), (2, 48, 8, 8)):
         x = torch.randn(shape)
-        torch.testing.assert_close(quick(x), plain(x), atol=1e-4, rtol=0)
+        (found,) = share(quick, [x], threads)
+        torch.testing.assert_close(found, plain(x), atol=1e-4, rtol=0)
+    assert torch.get_num_threads() == threads
 
 
 def test_batches_of_any_length_are_joined():

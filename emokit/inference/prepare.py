@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from emokit.models.cores import share
 from emokit.models.emofan import AffectOutput
 from emokit.models.fan import FAN
 from emokit.models.lean import lean, winograd_pays, with_winograd
@@ -109,9 +110,12 @@ class Prepared(nn.Module):
     @torch.inference_mode()
     def _in_parts(self, name: str, images: Tensor) -> Any:
         weight = next(self.network.parameters())
-        parts = images.to(weight.device).split(self.faces_at_once)
-        return _joined([self._run(name, part.to(weight.dtype, memory_format=self._layout)) for part in parts])
+        parts = images.to(weight.device, weight.dtype, memory_format=self._layout).split(self.faces_at_once)
+        # Only Winograd's convolutions do better without PyTorch's own threads.
+        threads = torch.get_num_threads() if self._layout == torch.contiguous_format else 1
+        return _joined(share(partial(self._run, name), parts, threads))
 
+    @torch.inference_mode()
     def _run(self, name: str, images: Tensor) -> Any:
         plain = getattr(self.network, name)
         if not self._compile:
