@@ -194,7 +194,7 @@ class Review(anywidget.AnyWidget):
         if ratings["annotator"].nunique() > 1:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # who shares no item agrees on none
-                table = average_agreement(ratings, n_resamples=2)
+                table = average_agreement(ratings, n_resamples=2)  # intervals are not shown
             shown = table["annotator"].eq(HUMANS) & table["metric"].isin(["accuracy", "CCC"])
             figures = _plain(table.loc[shown, ["target", "metric", "value", "n"]])
         self.send({"kind": "agreement", "figures": figures})
