@@ -45,9 +45,9 @@ def prepare(
     precision : {"float32", "bfloat16"}
         A processor that cannot multiply in bfloat16 falls back to float32 with a warning.
     compile : bool
-        Let `torch.compile` fuse what is left, which takes minutes at the first batch. It pays on a
-        GPU; on a processor an ONNX file (`export_onnx`) is sooner ready and faster. Where it does not
-        work, for want of a compiler say, it is left out with a warning.
+        Let `torch.compile` fuse what is left, which takes minutes at the first batch; on a processor
+        an ONNX file (`export_onnx`) is sooner ready and faster. Where it does not work, for want of a
+        compiler say, it is left out with a warning.
 
     Raises
     ------
