@@ -42,7 +42,7 @@ def ratios(seconds: pd.DataFrame, plain: str = "plain") -> pd.DataFrame:
         Indexed by way: ``seconds``; ``ratio``, those of ``plain`` to these, with the quartiles ``low``
         and ``high``; ``rounds``.
     """
-    ratio = (1 / seconds).mul(seconds[plain], axis=0)
+    ratio = seconds.rdiv(seconds[plain], axis=0)
     return pd.DataFrame(
         {
             "seconds": seconds.median(),

@@ -72,6 +72,18 @@ def ready(page):
     return page.locator(".emo").first
 
 
+def notebook_cells(page):
+    """Type and source of every cell: of the notebook itself, since JupyterLab draws only the cells in view."""
+    return page.evaluate("""() => {
+      const cells = jupyterapp.shell.currentWidget.content.model.cells;
+      return Array.from(cells, cell => [cell.type, cell.sharedModel.getSource()]);
+    }""")
+
+
+def has_cells(page, number):
+    page.wait_for_function("number => jupyterapp.shell.currentWidget.content.model.cells.length === number", arg=number)
+
+
 def project(folder, name, faces=FACES, **options):
     store = Store(folder / name, **options)
     store.add(faces)
@@ -160,7 +172,7 @@ def test_an_annotator_works_and_finds_everything_after_a_kill(browser, lab, fold
 def test_keys_stay_in_the_widget(page, folder):
     store = project(folder, "keys.db")
     desk = show(page, "Review(Store('keys.db'), 'anna')")
-    cells = page.locator(".jp-NotebookPanel .jp-Cell")
+    cells = notebook_cells(page)
     desk.locator(".emo-stage").click()
     # In JupyterLab's command mode: delete, insert above and below, cut, merge, undo, change to text …
     for key in ("d", "d", "a", "b", "x", "f", "Enter", "n", "Space"):
@@ -184,8 +196,7 @@ def test_keys_stay_in_the_widget(page, folder):
         "Escape",
     ):
         page.keyboard.press(key)
-    assert cells.count() == 2 and page.locator(".jp-CodeCell").count() == 2
-    assert page.locator(".jp-CodeCell .cm-content").nth(1).inner_text() == "other = 1"
+    assert cells[1] == ["code", "other = 1"] and notebook_cells(page) == cells
     assert store.decisions()["verdict"].tolist() == [
         "duplicate", "duplicate", "correct", "bad crop", "wrong", "unsure", "correct", "no face",
     ]  # fmt: skip
@@ -203,10 +214,10 @@ def test_keys_stay_in_the_widget(page, folder):
     page.locator(".jp-NotebookPanel .jp-Cell .jp-InputPrompt").nth(1).click()
     expect(desk.locator(".emo-hint")).to_be_visible()
     page.keyboard.press("b")
-    expect(cells).to_have_count(3)
+    has_cells(page, 3)
     page.keyboard.press("d")
     page.keyboard.press("d")
-    expect(cells).to_have_count(2)
+    has_cells(page, 2)
     assert desk.get_attribute("data-step") == step and len(store.log()) == len(before) + 1
 
 
