@@ -717,7 +717,11 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["bench", *(f"--{name}={n}" for name, n in options.items())])
     store_bench.main()
     said = capsys.readouterr().out
-    assert "added 3000 items" in said and "opened, with the first face, in" in said and said.count("disgust, duplicate") == 8
+    assert (
+        "added 3000 items" in said
+        and "opened, with the first face, in" in said
+        and said.count("disgust, duplicate") == 8
+    )
     assert re.search(r"2 kills: \d+ decisions acknowledged, 0 lost", said)
     assert re.search(r"2 annotators: \d+ decisions at once in .* s, 0 lost, 0 items given to two", said)
 
