@@ -17,7 +17,7 @@ from emokit.models import EmoFAN, ResNet18, load_emofan, load_resnet18, save_res
 from emokit.training.config import Config, read_config
 from emokit.training.distributed import gather_batch
 from emokit.training.losses import category_loss, regression_loss
-from emokit.training.module import AffectModule, affect_metrics
+from emokit.training.module import AffectModule, LandmarkModule, Optimiser, affect_metrics
 from emokit.training.run import build, fit
 from emokit.training.sampler import FaceSampler, balanced_weights
 
@@ -116,6 +116,16 @@ def test_fan_runs_without_autograd():
     graded = {name for name, p in module.model.named_parameters() if p.grad is not None}
     assert graded and all("emo_" in name for name in graded)
     assert not module.model.bn1.training and module.model.emo_fc_2.training
+
+
+@pytest.mark.parametrize("kind", [LandmarkModule, AffectModule])
+def test_a_stage_freezes_the_others_parameters_while_it_runs(kind):
+    module = kind(EmoFAN(width=16, input_size=64), Optimiser(), None, 0)
+    module.setup("fit")
+    graded = {name for name, p in module.model.named_parameters() if p.requires_grad}
+    assert graded == {n for n, _ in module.model.named_parameters() if ("emo_" in n) == (kind is AffectModule)}
+    module.teardown("fit")
+    assert all(p.requires_grad for p in module.parameters())
 
 
 def test_the_students_loss_is_the_papers():
@@ -275,10 +285,12 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(faces, tmp_path):
 
 
 def test_two_processes_train_under_torchrun(faces, tmp_path):
+    """Both stages, three steps in each epoch: unused parameters are noticed in the second step."""
     command(tmp_path, faces, f"out={tmp_path}/unused").kill()
     run = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={29_000 + os.getpid() % 500}",
-         "-m", "emokit.training", str(tmp_path / "run.yaml"), f"out={tmp_path}/two", "epochs=1", "landmark_epochs=1"],
+         "-m", "emokit.training", str(tmp_path / "run.yaml"), f"out={tmp_path}/two", "batch_size=8", "epochs=1",
+         "landmark_epochs=1"],
         env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-2000:]

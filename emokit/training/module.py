@@ -62,9 +62,24 @@ class FaceModule(lightning.LightningModule):
         super().__init__()
         self.model, self.optimiser, self.augment, self.seed = model, optimiser, augment, seed
         self.settle = settle
+        self._graded: list[tuple[nn.Parameter, bool]] = []
 
     def trained(self) -> Iterable[nn.Parameter]:
+        """Parameters that this stage changes; the others are frozen for as long as it runs."""
         return self.model.parameters()
+
+    def setup(self, stage: str) -> None:
+        # Data-parallel training waits for the gradient of every parameter that may have one.
+        if stage == "fit":
+            trained = set(self.trained())
+            self._graded = [(p, p.requires_grad) for p in self.model.parameters()]
+            for parameter, _ in self._graded:
+                parameter.requires_grad_(parameter in trained)
+
+    def teardown(self, stage: str) -> None:
+        for parameter, graded in self._graded:
+            parameter.requires_grad_(graded)
+        self._graded = []
 
     def configure_optimizers(self):  # noqa: D102
         o = self.optimiser
