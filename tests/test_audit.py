@@ -20,6 +20,7 @@ from emokit.evaluation.audit.differences import TESTED, _features, _figures, per
 from emokit.evaluation.audit.faces import METRICS, blocks
 from emokit.evaluation.audit.figures import Drawn, scale
 from emokit.evaluation.audit.run import faces_of
+from emokit.evaluation.audit.shares import lacking
 from emokit.models import EXPRESSIONS
 
 NAMES = list(EXPRESSIONS[8])
@@ -259,6 +260,55 @@ def test_all_equal_predictions_serve_all_alike():
     # Perfect ones too.
     perfect = audit(samples, samples, ["age_band"], **QUICK).findings
     assert (perfect["p"] == 1).all() and (perfect["difference"] == 0).all()
+
+
+def right_and_wrong(n, right, each=1, seed=0):
+    """Faces of two groups: n persons each with ``each`` faces, of whom a share is right."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(list(n), list(n.values())).repeat(each)
+    samples = pd.DataFrame({"id": range(len(group)), "subject": np.arange(len(group)) // each, "g": group})
+    samples["expression"] = "happy"
+    hits = rng.random(len(group)) < samples["g"].map(right)
+    return samples[["id"]].assign(expression=np.where(hits, "happy", "sad")), samples
+
+
+def test_a_group_without_an_error_is_not_known_to_be_served_alike():
+    found = audit(*right_and_wrong({"a": 20, "b": 200}, {"a": 1, "b": 1}), ["g"], **QUICK)
+    few = found.findings.iloc[0]
+    assert few["verdict"] == "can't tell" and few["difference"] == 0 and few["p"] == 1
+    # One in ten may err of whom twenty have not: 0.9 ** 20 = 0.12.
+    assert few["low"] < -0.1 and few["high"] > 0.1 and few["detectable"] > 0.1
+    own = row(found, "a", "expression", "accuracy", "groups")
+    assert own["value"] == own["high"] == 1 and 0.8 < own["low"] < 0.9 and own["to_best_low"] < -0.1
+    many = audit(*right_and_wrong({"a": 3000, "b": 3000}, {"a": 1, "b": 1}), ["g"], **QUICK).findings.iloc[0]
+    assert many["verdict"] == "no large difference" and many["detectable"] < 0.01
+
+
+def test_the_bootstrap_does_not_take_no_error_for_certainty(monkeypatch):
+    """20 of 20 against 170 of 200 is chance once in ten times."""
+    monkeypatch.setattr(sys.modules["emokit.evaluation.audit.findings"], "MOST_CLUSTERS", 10)
+    said, samples = right_and_wrong({"a": 20, "b": 200}, {"a": 1, "b": 1})
+    said.loc[said.index >= 190, "expression"] = "sad"
+    assert 0.02 < audit(said, samples, ["g"], **QUICK).findings["p"][0] < 0.2
+
+
+def test_shares_with_errors_keep_the_variance_of_the_bootstrap():
+    for each, share, persons in ((1, 0.8, 100), (6, 0.7, 60), (6, 0.3, 60)):
+        for effect in (1, each):
+            variance = effect * share * (1 - share) / (each * persons)
+            assert lacking(share, variance, each * persons, persons) < 0.04 * variance
+    # Next to none: more than the bootstrap of one error tells, less than where there is none.
+    one, none = (lacking(p, v, 180, 30) + v for p, v in ((179 / 180, 1 / 180**2), (1.0, 0.0)))
+    assert 1 / 180**2 < one < none == pytest.approx(32 / 34 * 2 / 34 / 34)
+
+
+def test_what_no_resample_moves_can_not_be_told():
+    _, samples = study()
+    perfect = audit(samples, samples, ["age_band"], **QUICK)
+    assert set(perfect.findings.loc[perfect.findings["metric"] != "accuracy", "verdict"]) == {"can't tell"}
+    assert (
+        perfect.findings.loc[perfect.findings["metric"] == "CCC", ["low", "high", "detectable"]].isna().all(axis=None)
+    )
 
 
 def test_constant_labels_leave_the_ccc_undefined():

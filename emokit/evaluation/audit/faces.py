@@ -83,14 +83,17 @@ class Faces:
 
     @cached_property
     def counts(self) -> pd.DataFrame:
-        """For each group: n, subjects and their effective number, and the effective number of the rest."""
+        """For each group: n, subjects and their effective number; of the rest, n and the effective number."""
         rows = []
         for partition in self.partitions:
             for code, group in enumerate(partition.groups):
                 own, others = partition.codes == code, (partition.codes != code) & (partition.codes >= 0)
                 faces, rest = (np.bincount(self.persons[who]) for who in (own, others))
-                rows.append((partition.columns, group, own.sum(), (faces > 0).sum(), kish(faces), kish(rest)))
-        return pd.DataFrame(rows, columns=["columns", "group", "n", "subjects", "effective", "effective_rest"])
+                rows.append(
+                    (partition.columns, group, own.sum(), (faces > 0).sum(), kish(faces), others.sum(), kish(rest))
+                )
+        names = ["columns", "group", "n", "subjects", "effective", "n_rest", "effective_rest"]
+        return pd.DataFrame(rows, columns=names)
 
     def sums(self, terms: list[Array], clusters: NDArray[np.int64], n: int) -> Array:
         """Sums (clusters, groups, k) of k ``terms`` (n,)."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from emokit.evaluation.audit.faces import METRICS, Array, Faces, blocks, kish
+from emokit.evaluation.audit.shares import SHARES, lacking
 from emokit.evaluation.intervals import SCALES, interval, resamples
 from emokit.evaluation.metrics import Moments
 
@@ -25,6 +26,7 @@ SCALE = {
 }  # fmt: skip
 
 RANGE = {"CCC": 2.0, "signed error": 2.0, "accuracy": 1.0}
+SIDES = (("n", "effective"), ("n_rest", "effective_rest"))  # faces and persons of a group, and of its rest
 _ROUNDING = 1e-12  # a variance below it, of numbers in [-1, 1], is a constant's
 _EDGE = 1e-9  # figures keep this distance from the ends of a scale that is infinite there
 
@@ -52,9 +54,23 @@ class Drawn:
                 (figures(some), figures(faces.rest(some)), figures(np.add.reduceat(some, faces.starts, axis=1)))
             )
         self.many, self.many_rest, whole = map(np.concatenate, zip(*parts, strict=True))
+        self._whole = figures(np.add.reduceat(total, faces.starts))[faces.partition_of]
         self._spread = _spread(whole)[faces.partition_of]
         self.metrics = list(METRICS[faces.target])
         self.faces = faces
+        counts = faces.counts
+        self._is_share = np.isin(self.metrics, SHARES)
+        self._sizes = [counts[[n, persons]].to_numpy(np.float64).T for n, persons in SIDES]
+        self._lacks, self._lacks_rest = (
+            self._lacking(value, _spread(many) ** 2, *sizes)
+            for value, many, sizes in zip(
+                (self.value, self.rest), (self.many, self.many_rest), self._sizes, strict=True
+            )
+        )
+
+    def _lacking(self, value: Array, variance: Array, n: Array, persons: Array) -> Array:
+        """What the bootstrap's ``variance`` (groups, m) of shares lacks; 0 for other metrics."""
+        return np.where(self._is_share, lacking(value, variance, n[:, None], persons[:, None]), 0)
 
     @property
     def own(self) -> Array:
@@ -67,13 +83,17 @@ class Drawn:
         return _several(self.faces.counts[["effective", "effective_rest"]].min(axis=1))
 
     def intervals(self, level: float) -> tuple[Array, Array]:
-        return interval(self.value, self.many, [SCALE[name] for name in self.metrics], self.own, level)
+        """Ends of the intervals (groups, m); NaN where no resample changes the figure, which is not to be sure of it."""
+        ends = interval(self.value, self.many, [SCALE[name] for name in self.metrics], self.own, level)
+        ends = _wider(self.value, ends, self._lacks, self.own, level)
+        return tuple(np.where(self._is_share, np.clip(end, 0, 1), end) for end in ends)
 
     def differences(self, level: float) -> tuple[Array, Array, Array]:
-        """Difference to the rest and the ends of its interval, each (groups, m)."""
+        """Difference to the rest and the ends of its interval, each (groups, m); NaN as in `intervals`."""
         value = self.value - self.rest
         plain = ["difference"] * len(self.metrics)
-        return value, *interval(value, self.many - self.many_rest, plain, self.fewer, level)
+        ends = interval(value, self.many - self.many_rest, plain, self.fewer, level)
+        return value, *_wider(value, ends, self._lacks + self._lacks_rest, self.fewer, level)
 
     def best(self, min_size: float) -> NDArray[np.int64]:
         """Place (groups, m) of the best group of the same columns with ``min_size`` persons; -1 if there is none."""
@@ -92,28 +112,41 @@ class Drawn:
         value = np.where(there, self.value - self.value[best, column], np.nan)
         many = np.where(there, self.many - self.many[:, best, column], np.nan)
         fewer = np.minimum(self.own[:, None], self.own[best])
-        ends = [interval(value[:, [k]], many[..., [k]], ["difference"], fewer[:, k], level) for k in column]
+        lacks = self._lacks + self._lacks[best, column]
+        ends = []
+        for k in column:
+            own, persons = value[:, [k]], fewer[:, k]
+            end = interval(own, many[..., [k]], ["difference"], persons, level)
+            ends.append(_wider(own, end, lacks[:, [k]], persons, level))
         low, high = (np.concatenate([pair[end] for pair in ends], axis=1) for end in (0, 1))
         return value, low, high
 
     def detectable(self, metric: str, alpha: float, power: float) -> Array:
-        """True difference to the rest (groups,) found with this ``power``, if faces are like all; inf if none is."""
-        counts, k = self.faces.counts, self.metrics.index(metric)
+        """True difference to the rest (groups,) found with this ``power``, if faces are like all; inf if none is.
+
+        NaN where no resample changes the metric of all faces.
+        """
+        k = self.metrics.index(metric)
         whole = np.array([kish(np.bincount(self.faces.persons[p.codes >= 0])) for p in self.faces.partitions])
         with np.errstate(divide="ignore", invalid="ignore"):
-            error = self._spread[:, k] * np.sqrt(
-                whole[self.faces.partition_of] * (1 / counts["effective"] + 1 / counts["effective_rest"])
-            )
+            variance = 0.0
+            for n, persons in self._sizes:
+                part = (self._spread**2) * (whole[self.faces.partition_of] / persons)[:, None]
+                variance = variance + (part + self._lacking(self._whole, part, n, persons))[:, k]
+            error = np.where(variance > _EDGE**2, np.sqrt(variance), np.nan)
             found = error * (stats.t.isf(alpha / 2, np.maximum(self.fewer - 1, 1e-9)) + stats.norm.ppf(power))
-        return np.where((self.fewer > 1) & (found <= RANGE[metric]), found, np.inf)
+        within = np.where((found <= RANGE[metric]) | np.isnan(found), found, np.inf)
+        return np.where(self.fewer > 1, within, np.inf)
 
     def p_values(self, metric: str) -> Array:
         """Student's t test (groups,) of the difference to the rest, by its error over resamples."""
-        k, there = self.metrics.index(metric), scale(metric)
+        # A share is compared as it is: no scale makes its difference normal where one side has no errors.
+        k, there = self.metrics.index(metric), np.asarray if metric in SHARES else scale(metric)
         difference = there(self.value[:, k]) - there(self.rest[:, k])
         clusters = np.maximum(self.fewer, 1)
         with np.errstate(divide="ignore", invalid="ignore"):
-            error = _spread(there(self.many[..., k]) - there(self.many_rest[..., k]))
+            variance = _spread(there(self.many[..., k]) - there(self.many_rest[..., k])) ** 2
+            error = np.sqrt(variance + self._lacks[:, k] + self._lacks_rest[:, k])
             statistic = ratio(difference, error * np.sqrt(clusters / (clusters - 1)))
             return 2 * stats.t.sf(np.abs(statistic), clusters - 1)
 
@@ -172,6 +205,17 @@ def _spread(many: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         off = np.where(finite, many - np.where(finite, many, 0).sum(axis=0) / n, 0)
         return np.sqrt((off**2).sum(axis=0) / np.where(n > 1, n - 1, np.nan))
+
+
+def _wider(value: Array, ends: tuple[Array, Array], lacks: Array, persons: Array, level: float) -> tuple[Array, Array]:
+    """Intervals (groups, m) that also hold the variance that the bootstrap ``lacks``; NaN where then nothing moves."""
+    persons = np.maximum(persons, 1)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reach = stats.t.isf((1 - level) / 2, persons - 1) * np.sqrt(persons / (persons - 1))
+        more = np.where(lacks > 0, reach**2 * lacks, 0)
+        low, high = (value + side * np.sqrt((end - value) ** 2 + more) for side, end in zip((-1, 1), ends, strict=True))
+        moves = high - low > _EDGE
+    return np.where(moves, low, np.nan), np.where(moves, high, np.nan)
 
 
 def _several(persons: pd.Series) -> Array:

@@ -106,7 +106,7 @@ def _p_values(pairs: Sequence[tuple[Drawn, str]], n_permutations: int, seed: int
 def _rows(drawn: Drawn, metric: str, settings: Settings) -> pd.DataFrame:
     k = drawn.metrics.index(metric)
     difference, low, high = (x[:, k] for x in drawn.differences(settings.level))
-    counts = drawn.faces.counts.drop(columns="effective_rest")
+    counts = drawn.faces.counts.drop(columns=["n_rest", "effective_rest"])
     counts.insert(2, "target", drawn.faces.target)
     counts.insert(3, "metric", metric)
     return counts.assign(value=drawn.value[:, k], rest=drawn.rest[:, k], difference=difference, low=low, high=high)

@@ -168,7 +168,7 @@ def _described(drawn: Drawn, settings: Settings) -> pd.DataFrame:
     to_best, best_low, best_high = drawn.to_best(best, settings.level)
     shape = value.shape
     names = faces.counts["group"].to_numpy(object)
-    counts = faces.counts.drop(columns="effective_rest").loc[np.repeat(np.arange(shape[0]), shape[1])]
+    counts = faces.counts.drop(columns=["n_rest", "effective_rest"]).loc[np.repeat(np.arange(shape[0]), shape[1])]
     table = counts.reset_index(drop=True)
     table.insert(2, "target", faces.target)
     table.insert(3, "metric", metrics * shape[0])
