@@ -18,7 +18,9 @@ from emokit.training.config import Config, read_config
 from emokit.training.distributed import gather_batch
 from emokit.training.losses import category_loss, regression_loss
 from emokit.training.module import AffectModule, LandmarkModule, Optimiser, affect_metrics
-from emokit.training.run import build, fit
+from emokit.training.network import build
+from emokit.training.record import finished
+from emokit.training.run import fit
 from emokit.training.sampler import FaceSampler, balanced_weights
 
 TINY = {"width": 16, "input_size": 64, "batch_size": 16, "epochs": 1, "precision": "32-true"}
@@ -285,13 +287,25 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(faces, tmp_path):
 
 
 def test_two_processes_train_under_torchrun(faces, tmp_path):
-    """Both stages, three steps in each epoch: unused parameters are noticed in the second step."""
+    """Both stages and a teacher, three steps an epoch: parameters without gradient are noticed in the second."""
     command(tmp_path, faces, f"out={tmp_path}/unused").kill()
     run = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={29_000 + os.getpid() % 500}",
          "-m", "emokit.training", str(tmp_path / "run.yaml"), f"out={tmp_path}/two", "batch_size=8", "epochs=1",
-         "landmark_epochs=1"],
+         "landmark_epochs=1", "modality=O+R+C+D"],
         env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-2000:]
-    assert "ccc_valence" in json.loads((tmp_path / "two" / "result.json").read_text())
+    result = json.loads((tmp_path / "two" / "result.json").read_text())
+    assert "ccc_valence" in result and (tmp_path / "two" / "teacher" / "model.safetensors").exists()
+    assert run.stdout.count(f'"ccc_valence": {result["ccc_valence"]}') == 2  # every process has the metrics
+
+
+def test_a_prolonged_run_has_no_result_until_it_ends(faces, tmp_path):
+    config = Config(**TINY, network="resnet18", modality="O+R", out=tmp_path / "run")
+    assert finished(config, *faces) is None
+    (config.out / "result.json").write_text('{"ccc_valence": 0.5}')
+    assert finished(config, *faces) == {"ccc_valence": 0.5}
+    longer = config.model_copy(update={"epochs": 9})
+    assert finished(longer, *faces) is None
+    assert finished(longer, *faces) is None

@@ -12,7 +12,8 @@ from tqdm.auto import tqdm
 
 from emokit.data.tables import read_table, write_table
 from emokit.training.config import Config
-from emokit.training.run import fit, measure, read, weights_file
+from emokit.training.record import weights_file
+from emokit.training.run import fit, measure, read
 
 
 class Row(NamedTuple):

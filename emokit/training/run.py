@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -28,9 +26,12 @@ from emokit.inference.faces import Detector
 from emokit.inference.find import find_faces
 from emokit.inference.landmarks import recompute_landmarks
 from emokit.inference.quiet import interruptible, quiet
-from emokit.models import EXPRESSIONS, EmoFAN, ResNet18, load_emofan, load_resnet18, save_emofan, save_resnet18
+from emokit.models import EXPRESSIONS, EmoFAN, load_emofan, load_resnet18, save_emofan, save_resnet18
 from emokit.training.config import Config, Data
 from emokit.training.module import AffectModule, FaceModule, LandmarkModule, Optimiser, affect_metrics
+from emokit.training.network import build
+from emokit.training.progress import Curves, LastCheckpoint
+from emokit.training.record import finished, weights_file, write_json
 from emokit.training.sampler import FaceSampler, balanced_weights
 
 
@@ -58,10 +59,6 @@ READERS = {
     "sewa": sewa_faces,
     "table": read_table,
 }
-
-
-# What may change between a run and its continuation.
-_FREE = {"epochs", "landmark_epochs", "workers", "out"}
 
 
 def fit(
@@ -101,8 +98,8 @@ def fit(
     """
     train = read(config.train) if train is None else train
     validation = read(config.validation) if validation is None else validation
-    if _is_finished(config, train, validation):
-        return json.loads((config.out / "result.json").read_text())
+    if result := finished(config, train, validation):
+        return result
     if config.has("F"):
         fan = load_emofan(config.fan)
         train, validation = (recompute_landmarks(samples, fan) for samples in (train, validation))
@@ -124,34 +121,10 @@ def fit(
         save = save_resnet18 if config.network == "resnet18" else save_emofan
         save(model, weights_file(config), half=config.half)
         write_table(_predictions(stage, validation), config.out / "predictions.parquet")
-        (config.out / "result.json").write_text(json.dumps(result, indent=2))
-    return result
-
-
-def _is_finished(config: Config, train: pd.DataFrame, validation: pd.DataFrame) -> bool:
-    """Whether ``config.out`` holds this very run, finished; writes what is to be run there."""
-    about: dict[str, Any] = json.loads(config.model_dump_json())
-    about |= {"train faces": _fingerprint(train), "validation faces": _fingerprint(validation)}
-    path = config.out / "config.json"
-    before = json.loads(path.read_text()) if path.exists() else about
-    changed = [name for name in about if name not in _FREE and about[name] != before.get(name)]
-    if changed:
-        name = changed[0]
-        raise ValueError(
-            f"{config.out} holds a run with {name} {before.get(name)}, not {about[name]}; "
-            "choose another out, or delete that folder"
-        )
-    if path.exists() and before == about and (config.out / "result.json").exists():
-        return True
-    if int(os.environ.get("RANK", 0)) == 0:
-        config.out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(about, indent=2))
-    return False
-
-
-def _fingerprint(samples: pd.DataFrame) -> str:
-    labels = samples[[c for c in ("id", "expression", "valence", "arousal") if c in samples]]
-    return hashlib.sha256(pd.util.hash_pandas_object(labels, index=False).to_numpy().tobytes()).hexdigest()[:16]
+        write_json(result, config.out / "result.json")
+    # The others may read these files as soon as they return, and give the same metrics.
+    stage.trainer.strategy.barrier()
+    return json.loads((config.out / "result.json").read_text())
 
 
 def read(data: Data) -> pd.DataFrame:
@@ -184,39 +157,6 @@ def measure(samples: pd.DataFrame, predictions: pd.DataFrame, truth: str = "") -
 
     found = affect_metrics(numbers(known, truth), numbers(predictions, ""))
     return {name: float(value) for name, value in found.items()}
-
-
-def build(config: Config) -> nn.Module:
-    """The untrained network of ``config``, or the one in ``config.weights``."""
-    if config.network == "resnet18":
-        model = ResNet18(config.n_expressions, config.width, config.input_size)
-        if config.weights:
-            own = config.weights == "demo" or config.weights.endswith(".safetensors")
-            if own:
-                state = load_resnet18(config.weights).state_dict()
-            else:  # ImageNet's last layer has a thousand classes
-                state = torch.load(config.weights, map_location="cpu", weights_only=True)
-            kept = {k: v for k, v in state.items() if not k.startswith("fc.") or (own and config.keep_head)}
-            model.load_state_dict(kept, strict=False)
-    else:
-        model = EmoFAN(config.n_expressions, config.has("A"), config.width, input_size=config.input_size)
-        if config.weights:
-            state = load_emofan(config.weights).state_dict()
-            expected = model.state_dict()
-            kept = {k: v for k, v in state.items() if "emo_" not in k or config.keep_head}
-            wrong = [k for k, v in kept.items() if k not in expected or v.shape != expected[k].shape]
-            if wrong:
-                raise ValueError(
-                    f"{wrong[0]} of {config.weights} does not fit the configured network; "
-                    "set width, n_expressions and attention (A) as those weights have them"
-                )
-            model.load_state_dict(kept, strict=False)
-    return model.to(memory_format=torch.channels_last)
-
-
-def weights_file(config: Config) -> Path:
-    """Where a finished run has its trained network, for `load_emofan` or `load_resnet18`."""
-    return config.out / "model.safetensors"
 
 
 def evaluate(model: nn.Module, samples: pd.DataFrame, batch_size: int = 32) -> dict[str, float]:
@@ -289,46 +229,6 @@ def _run_stage(
         trainer.fit(stage, *loaders, ckpt_path=str(last) if last.exists() else None, weights_only=True)
         found = trainer.validate(stage, loaders[1], verbose=False)
     return {key: float(value) for key, value in found[0].items()}
-
-
-class LastCheckpoint(Checkpoint):
-    """The state after every epoch, in one file that is whole at any moment a process may be killed.
-
-    Lightning's own checkpoint is copied to its place where that is another file system than the
-    temporary folder's, so a kill can leave half of it.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        beside = self.path.with_suffix(".part")
-        trainer.save_checkpoint(beside)
-        if trainer.is_global_zero:
-            beside.replace(self.path)
-
-
-class Curves(Callback):
-    """Loss and metrics of every epoch as a CSV file, which goes on where a run goes on.
-
-    Lightning's own CSV logger deletes what an interrupted run has written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: list[dict[str, float]] = []
-
-    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        if self.path.exists():
-            known = pd.read_csv(self.path)
-            self.rows = known[known["epoch"] < trainer.current_epoch].to_dict("records")
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.rows.append({"epoch": trainer.current_epoch, **metrics})
-        if trainer.is_global_zero:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_table(pd.DataFrame(self.rows), self.path)
 
 
 def loader(config: Config, samples: pd.DataFrame, training: bool, trainer: lightning.Trainer) -> DataLoader:

@@ -15,7 +15,8 @@ from emokit.inference.quiet import quiet
 from emokit.models.emofan import AffectOutput
 from emokit.training.config import Config
 from emokit.training.module import AffectModule, Batch
-from emokit.training.run import build, loader, precision_of
+from emokit.training.network import build
+from emokit.training.run import loader, precision_of
 
 
 class Way(NamedTuple):
