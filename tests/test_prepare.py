@@ -1,4 +1,5 @@
 import copy
+import sys
 import warnings
 
 import numpy as np
@@ -6,13 +7,17 @@ import pandas as pd
 import parity_fill
 import pytest
 import torch
+from test_shipped_data import DATA
 
 from emokit.data import sample_faces
-from emokit.inference import drift, predict, prepare
+from emokit.inference import drift, predict, predict_video, prepare
 from emokit.inference.prepare import has_bfloat16
 from emokit.models import EmoFAN, ResNet18
 from emokit.models.cores import share
 from emokit.models.lean import lean, with_winograd
+
+preparing = sys.modules["emokit.inference.prepare"]  # the package's attribute is the function
+CALL = DATA / "clip" / "call.mp4"
 
 
 def filled(model):
@@ -150,6 +155,63 @@ def test_predict_takes_what_prepare_gives():
         found = predict(faces, prepare(model, precision=precision))
         np.testing.assert_allclose(found["valence"], expected["valence"], atol=atol)
     pd.testing.assert_series_equal(found["id"], expected["id"])
+
+
+def test_a_prepared_network_stays_as_it_is_after_every_use(images, tmp_path):
+    prepared, network = prepare(small()), small().train()
+    network.l1.eval()
+    before = prepared(images)
+    for model in (prepared, network):
+        predict(sample_faces().head(2), model)
+        predict_video(CALL, model, tmp_path / f"{type(model).__name__}.parquet", limit=8, progress=False)
+    drift(network, {"prepared": prepared.train()}, images)
+    assert_equal(prepared(images), before, atol=0)
+    assert not any(module.training for module in prepared.modules())
+    assert network.training and network.bn1.training and not network.l1.training
+
+
+def test_batches_are_as_long_as_the_device_can_hold(monkeypatch):
+    def together(device, **options):
+        return preparing._sizes(EmoFAN(depth=1, **options), torch.device(device))[1]
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (4 * 2**30, None))
+    small, wide = {"width": 16, "input_size": 64}, {"width": 256, "input_size": 256}
+    assert together("cpu", **small) == 32 and together("cpu", **wide) == min(32, 4 * torch.get_num_threads())
+    assert together("cuda", **small) == 256 and 8 < together("cuda", **wide) < 32
+    assert prepare(EmoFAN(depth=1, **small)).batch_size == 32
+
+
+def test_predict_takes_batches_of_that_length_and_its_answer_does_not_change(monkeypatch):
+    faces, model, lengths = sample_faces().head(7), prepare(small()), []
+    expected = predict(faces, model, batch_size=7)
+    monkeypatch.setattr(model, "batch_size", 3)
+    monkeypatch.setattr(model, "network", Watched(model.network, lengths))
+    found = predict(faces, model)
+    assert lengths == [3, 3, 1]
+    np.testing.assert_allclose(found["valence"], expected["valence"], atol=1e-6)
+    with pytest.raises(ValueError, match="batch_size is at least 1, and whole; got 2.5"):
+        predict(faces, model, batch_size=2.5)
+
+
+class Watched(torch.nn.Module):
+    """A network that notes how many faces come at once."""
+
+    def __init__(self, network, lengths):
+        super().__init__()
+        self.network, self.lengths = network, lengths
+        self.expressions, self.input_size = network.expressions, network.input_size
+
+    def forward(self, images):
+        self.lengths.append(len(images))
+        return self.network(images)
+
+
+def test_what_cannot_be_prepared_is_named():
+    with pytest.raises(ValueError, match="prepare takes the network itself"):
+        prepare(prepare(small()))
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="there is no cuda: this machine has no GPU.*pass 'cpu'"):
+            prepare(small(), "cuda")
 
 
 def test_prepared_networks_are_copied_with_their_methods(images):

@@ -150,7 +150,7 @@ def test_wrong_arguments_are_named(model, tmp_path):
         ("file.parquet", {}, "file.parquet is there already"),
         ("out", {}, "does not end in .parquet"),
         ("out.parquet", {"chunk": 0}, "a chunk has at least one row"),
-        ("out.parquet", {"batch_size": 0}, "a batch has at least one row"),
+        ("out.parquet", {"batch_size": 0}, "batch_size is at least 1"),
         ("out.parquet", {"on_error": "ignore"}, "'raise' or 'skip'"),
     ):
         with pytest.raises(ValueError, match=message):

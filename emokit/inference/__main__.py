@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument("--weights", default="demo", help="of an EmoFAN: a file, demo, emonet-8 or emonet-5")
     parser.add_argument("--out", default="predictions.parquet", help="a folder that is read as one table")
     parser.add_argument("--chunk", type=int, default=2048, metavar="ROWS", help="of one file in it")
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, help="faces read together; by default as memory allows")
     parser.add_argument("--workers", type=int, default=0, help="processes that open pictures beside the network")
     parser.add_argument("--precision", default="32-true", help="bf16-mixed is faster on most GPUs")
     parser.add_argument("--flip", action="store_true", help="average valence and arousal over face and mirror image")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from emokit.inference.prepare import PRECISIONS
+from emokit.inference.prepare import PRECISIONS, refuse_prepared
 from emokit.models.emofan import AffectOutput
 from emokit.models.lean import lean
 
@@ -39,13 +39,14 @@ def export_onnx(model: nn.Module, path: str | os.PathLike) -> Path:
     ImportError
         ``pip install 'emokit[onnx]'`` is needed.
     ValueError
-        ``path`` has another suffix.
+        ``path`` has another suffix, or ``model`` is what `prepare` or `load_onnx` gave.
     RuntimeError
         Some output of the file differs from the network's by more than ``TOLERANCE``; no file is left.
     """
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"{path} does not end in .onnx; rename it")
+    refuse_prepared(model, "export_onnx")
     network = _Tensors(lean(model).cpu().float())
     size = model.input_size
     images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))

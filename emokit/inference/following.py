@@ -11,6 +11,7 @@ from emokit.data.crops import crop_face, tight_box
 from emokit.data.tables import landmarks_of
 from emokit.inference.decoding import Frame
 from emokit.inference.faces import CascadeDetector, Detector, Faces
+from emokit.inference.prepare import faces_together
 from emokit.inference.reading import Face, input_size, read_faces
 from emokit.inference.tracking import Tracker, overlap
 
@@ -34,11 +35,11 @@ class VideoReader:
         *,
         gap: float = 1.0,
         confidence: float = 0.3,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         flip: bool = False,
     ) -> None:
         self.model, self.detector, self.tracker = model, detector or CascadeDetector(), Tracker(gap)
-        self.confidence, self.batch_size, self.flip = confidence, batch_size, flip
+        self.confidence, self.batch_size, self.flip = confidence, batch_size or faces_together(model), flip
 
     def __call__(self, frames: list[Frame]) -> pd.DataFrame:
         """Rows of ``frames``, which follow each other; the detector looks at the first."""

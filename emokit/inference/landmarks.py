@@ -18,7 +18,7 @@ from emokit.inference.reading import table_sources
 
 
 def recompute_landmarks(
-    samples: Table, model: nn.Module, folder: str | os.PathLike | None = None, batch_size: int = 32
+    samples: Table, model: nn.Module, folder: str | os.PathLike | None = None, batch_size: int | None = None
 ) -> pd.DataFrame:
     """``samples`` with landmarks and boxes that ``model`` finds in the crops around the old ones.
 
@@ -30,7 +30,8 @@ def recompute_landmarks(
     folder : path, optional
         Where results are kept, one Parquet file per table and network; the user's cache by
         default.
-    batch_size : int
+    batch_size : int, optional
+        As in `predict`.
 
     Returns
     -------

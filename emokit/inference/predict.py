@@ -16,11 +16,13 @@ from tqdm.auto import tqdm
 from emokit.data.images import Picture
 from emokit.data.tables import read_table
 from emokit.inference.faces import CascadeDetector, Detector
-from emokit.inference.prepare import ready
+from emokit.inference.modes import evaluating
+from emokit.inference.prepare import faces_together, ready
 from emokit.inference.reading import (
     Face,
     Source,
     check,
+    check_count,
     input_size,
     open_faces,
     picture_name,
@@ -38,7 +40,7 @@ def predict(
     model: nn.Module,
     detector: Detector | None = None,
     *,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     flip: bool = False,
     on_error: str = "raise",
     progress: bool = True,
@@ -60,8 +62,9 @@ def predict(
         here too, as does any module with ``expressions`` that returns an `AffectOutput`.
     detector : Detector, optional
         `CascadeDetector` by default.
-    batch_size : int
-        Faces that go through the network together.
+    batch_size : int, optional
+        Faces that go through the network together; by default as many as suit the device: its memory on
+        a GPU, its cache and cores on a processor.
     flip : bool
         Average valence and arousal over the face and its mirror image, as the paper's test
         script does; expression and landmarks stay those of the face. Takes twice the time.
@@ -87,24 +90,23 @@ def predict(
     ImageError
         A picture cannot be read; the message names it.
     ValueError
-        ``images`` is no picture, list or table, or a table's row has no usable box.
+        ``images`` is no picture, list or table, a table's row has no usable box, or ``batch_size`` is
+        no number of faces.
     """
     check(model, on_error)
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
     detector = detector or CascadeDetector()
     sources, total = _sources(images)
     skipped: dict[str, str] = {}
     empty: list[str] = []
     tables: list[pd.DataFrame] = []
-    training = model.training
-    model.eval()
     network = ready(model)
-    try:
+    with evaluating(model):
         bar = tqdm(sources, "faces", total, disable=not progress or total == 1, leave=False)
         opened = open_faces(bar, detector, input_size(model), on_error, skipped, empty)
-        for faces in _ahead(_batches(opened, batch_size)):
+        for faces in _ahead(_batches(opened, batch_size or faces_together(network))):
             tables.append(read_faces(faces, network, flip))
-    finally:
-        model.train(training)
     if empty:
         warnings.warn(f"no face found in {_some(empty)}; pass a box, or another detector", stacklevel=2)
     if skipped:

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from emokit.inference.modes import evaluating
 from emokit.models.cores import share
 from emokit.models.emofan import AffectOutput
 from emokit.models.fan import FAN
@@ -22,6 +23,8 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # The largest map of a batch should stay in a processor's cache; a GPU holds some twenty such maps at once.
 _CACHED = 12 * 2**20
 _MAPS_ON_GPU = 20
+# More faces together gain nothing, while the network waits until all of them are opened.
+_MOST_TOGETHER, _MOST_TOGETHER_ON_GPU = 32, 256
 
 
 def prepare(
@@ -52,10 +55,13 @@ def prepare(
     Raises
     ------
     ValueError
-        There is no such precision.
+        There is no such precision, no such device here, or ``model`` is what `prepare` or `load_onnx` gave.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision is 'float32' or 'bfloat16', got {precision!r}")
+    refuse_prepared(model, "prepare")
+    if device is not None:
+        _check_device(torch.device(device))
     device = torch.device(device) if device is not None else next(model.parameters()).device
     if precision == "bfloat16" and not has_bfloat16(device):
         warnings.warn("this processor does not multiply in bfloat16; float32 is used", stacklevel=2)
@@ -78,15 +84,23 @@ class Prepared(nn.Module):
     faces_at_once : int
         A batch goes through the network in parts of so many faces: as the processor's cache, or the
         GPU's free memory, can hold.
+    batch_size : int
+        Faces that `predict` brings together: four such parts for every core and at most 32, or on a GPU
+        one part and at most 256.
     """
 
     def __init__(self, network: nn.Module, layout: torch.memory_format, compile: bool) -> None:
         super().__init__()
         self.network, self._layout, self._compile = network, layout, compile
         self._compiled: dict[str, Callable] = {}
-        self.faces_at_once = _faces_at_once(network)
+        self.faces_at_once, self.batch_size = _sizes(network, next(network.parameters()).device)
         if hasattr(network, "features"):
             self.features = partial(self._in_parts, "features")
+        self.eval()
+
+    def train(self, mode: bool = True) -> Prepared:
+        """Stays in eval mode: batch norms folded away and those left would answer differently."""
+        return super().train(False)
 
     @property
     def expressions(self) -> tuple[str, ...]:
@@ -132,9 +146,26 @@ class Prepared(nn.Module):
             return plain(images)
 
 
+def refuse_prepared(model: nn.Module, function: str) -> None:
+    """``function`` wants the network itself, not what was made of it."""
+    if isinstance(model, Prepared) or next(model.parameters(), None) is None:
+        raise ValueError(f"{function} takes the network itself, not what prepare or load_onnx made of it")
+
+
+def _check_device(device: torch.device) -> None:
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        here = f"{torch.cuda.device_count()} GPUs" if torch.cuda.is_available() else "no GPU that PyTorch can use"
+        raise ValueError(f"there is no {device}: this machine has {here}; leave device out, or pass 'cpu'")
+
+
 def ready(model: nn.Module, device: torch.device | None = None) -> nn.Module:
     """``model`` prepared as by default, unless it is already, or is a network of somebody else's."""
     return prepare(model, device) if isinstance(model, FAN | ResNet18) else model
+
+
+def faces_together(network: nn.Module) -> int:
+    """Faces in a batch for ``network``: what `prepare` found for it, or 32 for networks of others."""
+    return getattr(network, "batch_size", 32)
 
 
 def has_bfloat16(device: str | torch.device = "cpu") -> bool:
@@ -164,7 +195,8 @@ def drift(model: nn.Module, ways: Mapping[str, nn.Module], images: Tensor) -> pd
         Indexed by way: mean absolute difference of ``valence`` and ``arousal`` (both reach from -1 to
         1), the ``largest`` of either, and the share of faces with the ``same expression``.
     """
-    plain = model.eval()(images)
+    with evaluating(model):
+        plain = model(images)
     rows = {}
     for name, way in ways.items():
         out = way(images)
@@ -177,16 +209,19 @@ def drift(model: nn.Module, ways: Mapping[str, nn.Module], images: Tensor) -> pd
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("way")
 
 
-def _faces_at_once(network: nn.Module) -> int:
-    """Faces whose largest map fits into the cache of a processor, or all of whose maps fit into a GPU."""
+def _sizes(network: nn.Module, device: torch.device) -> tuple[int, int]:
+    """Faces whose largest map fits into the cache of a processor, or all of whose maps fit into a GPU; and
+    faces to bring together for it."""
     weight = next(network.parameters())
     size = getattr(network, "input_size", 256)
     # The widest map is that of the first block, at half the input's size and with half the channels.
     largest = getattr(network, "width", 64) // 2 * (size // 2) ** 2 * weight.element_size()
-    if weight.device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(weight.device)
-        return max(1, int(0.8 * free) // (_MAPS_ON_GPU * largest))
-    return max(1, _CACHED // largest)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        faces = max(1, int(0.8 * free) // (_MAPS_ON_GPU * largest))
+        return faces, min(_MOST_TOGETHER_ON_GPU, faces)
+    faces = max(1, _CACHED // largest)
+    return faces, min(_MOST_TOGETHER, 4 * torch.get_num_threads() * faces)
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,12 @@ def check(model: nn.Module, on_error: str) -> None:
         raise ValueError(f"on_error is 'raise' or 'skip', got {on_error!r}")
     if not hasattr(model, "expressions"):
         raise ValueError(f"{type(model).__name__} has no expressions; predict takes EmoFAN, ResNet18 or the like")
+
+
+def check_count(name: str, number: int) -> None:
+    """Refuse what is no whole number of at least 1."""
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
+        raise ValueError(f"{name} is at least 1, and whole; got {number!r}")
 
 
 def input_size(model: nn.Module) -> int:

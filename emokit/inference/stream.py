@@ -12,6 +12,7 @@ from typing import NamedTuple
 import lightning
 import pandas as pd
 import pyarrow as pa
+import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -21,9 +22,10 @@ from emokit.data.tables import BOX, Chunks, Table, read_table
 from emokit.inference.faces import CascadeDetector, Detector, described
 from emokit.inference.folder import ChunkFolder
 from emokit.inference.landmarks import fingerprint, network_fingerprint
-from emokit.inference.prepare import ready
+from emokit.inference.modes import evaluating
+from emokit.inference.prepare import faces_together, ready
 from emokit.inference.quiet import interruptible, quiet
-from emokit.inference.reading import Face, Source, check, input_size, open_faces, read_faces, table_sources
+from emokit.inference.reading import Face, Source, check, check_count, input_size, open_faces, read_faces, table_sources
 
 
 def predict_table(
@@ -33,7 +35,7 @@ def predict_table(
     detector: Detector | None = None,
     *,
     chunk: int = 2048,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     workers: int = 0,
     flip: bool = False,
     precision: str = "32-true",
@@ -61,8 +63,8 @@ def predict_table(
         For rows without box and landmarks; `CascadeDetector` by default.
     chunk : int
         Rows of one file of ``out``.
-    batch_size : int
-        Rows that go through the network together.
+    batch_size : int, optional
+        Rows that go through the network together; by default as in `predict`.
     workers : int
         Further processes that open pictures and look for faces; a GPU waits without them.
     flip : bool
@@ -90,8 +92,8 @@ def predict_table(
     """
     check(model, on_error)
     out, detector = Path(out), detector or CascadeDetector()
-    if batch_size < 1:
-        raise ValueError(f"a batch has at least one row, got {batch_size}")
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
     chunks = Chunks(samples, chunk)
     about = {
         "table": _table_fingerprint(samples),
@@ -105,21 +107,20 @@ def predict_table(
     if folder.finished:
         return out
     opener = _Opener(detector, input_size(model), on_error)
-    training, device = model.training, next(model.parameters()).device
+    device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
     try:
-        with quiet(), interruptible():
+        with quiet(), interruptible(), evaluating(model):
             trainer = _trainer(precision)
             numbers = set(range(trainer.global_rank, len(chunks), trainer.world_size)) - folder.done()
-            rows = _batches(chunks, numbers, batch_size)
+            network = ready(model, trainer.strategy.root_device)
+            rows = _batches(chunks, numbers, batch_size or faces_together(network))
             # As an iterator, because Lightning would put its own sampler into a loader.
             batches = iter(DataLoader(opener, batch_size=None, sampler=rows, num_workers=workers))
             with _progress_bar(folder, progress and trainer.is_global_zero) as bar:
                 trainer.callbacks.append(_Parts(folder, _schema(model.expressions), bar))
-                trainer.predict(
-                    _Reader(ready(model, trainer.strategy.root_device), flip), batches, return_predictions=False
-                )
+                trainer.predict(_Reader(network, flip), batches, return_predictions=False)
     finally:
-        model.train(training).to(device)
+        model.to(device)
     folder.finish()
     return out
 
