@@ -1,4 +1,5 @@
 import collections
+import signal
 import subprocess
 import sys
 
@@ -39,17 +40,40 @@ def test_a_search_goes_on_and_grows(tmp_path):
     config, seen = Config(out=tmp_path), []
     with pytest.raises(KeyboardInterrupt):
         search(config, 6, tmp_path / "s.db", pretend(seen, stop_at=2))
+    assert len(seen) == 2
     search(config, 6, tmp_path / "s.db", pretend(seen))
     first = len(seen)
     search(config, 9, tmp_path / "s.db", pretend(seen))
-    search(config, 9, tmp_path / "s.db", pretend(seen))
-    # The interrupted setting stays with its worker until that has been silent for two minutes.
-    assert first == 5 and len(seen) == 8
-    assert len({c.optimiser for c in seen}) == 8
+    table = search(config, 9, tmp_path / "s.db", pretend(seen))
+    # The interrupted setting had not been trained, and is tried again.
+    assert first == 6 and len(seen) == len({c.optimiser for c in seen}) == 9
+    assert table["number"].tolist() == list(range(9)) and (table["state"] == "COMPLETE").all()
+
+
+def test_a_setting_that_failed_is_tried_again_by_the_next_call(tmp_path):
+    config, seen = Config(out=tmp_path), []
+
+    def broken(config):
+        if config.out.name == "0001":
+            raise OSError("disk full")
+        return pretend(seen)(config)
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="disk full"):
+            search(config, 3, tmp_path / "s.db", broken)
+    table = search(config, 3, tmp_path / "s.db", pretend(seen))
+    assert sorted(c.out.name for c in seen) == ["0000", "0001", "0002"]
+    assert table["number"].tolist() == [0, 1, 2] and (table["state"] == "COMPLETE").all()
+
+
+def test_a_setting_that_diverged_is_the_worst_and_not_tried_again(tmp_path):
+    table = search(Config(out=tmp_path), 2, tmp_path / "s.db", lambda config: {"ccc": float(config.out.name)},
+                   lambda result: result["ccc"] or float("nan"))  # fmt: skip
+    assert table["value"].tolist() == [float("-inf"), 1]
 
 
 WORKER = """
-import sys, time
+import os, signal, sys, time
 from pathlib import Path
 from emokit.training.config import Config
 from emokit.training.search import search
@@ -59,13 +83,15 @@ folder = Path(sys.argv[1])
 def train(config):
     with open(folder / "log", "a") as log:
         log.write(f"{sys.argv[2]} {config.out.name}\\n")
+    if len(sys.argv) > 3:
+        os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.3)
     return {"ccc_valence": 0.5, "ccc_arousal": 0.5}
 
 (folder / sys.argv[2]).touch()
-while not all((folder / name).exists() for name in ("a", "b")):
+while len(sys.argv) == 3 and not all((folder / name).exists() for name in ("a", "b")):
     time.sleep(0.01)
-print(len(search(Config(out=folder), 8, folder / "store.db", train)))
+search(Config(out=folder), 8, folder / "store.db", train, heartbeat=1 if len(sys.argv) > 3 else 60)
 """
 
 
@@ -78,3 +104,14 @@ def test_two_workers_share_the_settings(tmp_path):
     done = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
     assert sorted(setting for _, setting in done) == [f"{k:04d}" for k in range(8)]
     assert set(collections.Counter(name for name, _ in done)) == {"a", "b"}
+
+
+def test_the_setting_of_a_killed_worker_is_trained_by_the_next(tmp_path):
+    run = [sys.executable, "-c", WORKER, str(tmp_path), "a", "killed"]
+    assert subprocess.run(run).returncode == -signal.SIGKILL
+    assert (tmp_path / "log").read_text() == "a 0000\n"
+    seen = []
+    table = search(Config(out=tmp_path), 3, tmp_path / "store.db", pretend(seen), heartbeat=1)
+    assert sorted(c.out.name for c in seen) == [f"{k:04d}" for k in range(8)]
+    assert table["number"].tolist() == list(range(8)) and (table["state"] == "COMPLETE").all()
+    assert table["value"].notna().all()

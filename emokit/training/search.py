@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy as np
 import optuna
 import pandas as pd
 from optuna.distributions import FloatDistribution
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,6 +29,7 @@ RANGES = {
     "beta1": FloatDistribution(0.0, 0.999),
     "beta2": FloatDistribution(0.0, 0.999),
 }
+_ALIVE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
 
 
 def mean_ccc(result: dict[str, float]) -> float:
@@ -40,40 +43,42 @@ def search(
     store: str | os.PathLike = "out/search.db",
     train: Callable[[Config], dict[str, float]] = fit,
     score: Callable[[dict[str, float]], float] = mean_ccc,
+    heartbeat: int = 60,
 ) -> pd.DataFrame:
     """Train ``trials`` random settings of the optimiser; the same call goes on where another stopped.
 
     The settings follow from ``config.seed`` and are written into the store before any is
     trained, so that several workers, started with the same call, share them out. A setting
-    whose worker died is trained again, from its last checkpoint.
+    whose worker failed or died is trained again, from its last checkpoint. The call returns
+    when every setting is trained, and waits for those of other workers.
 
     Parameters
     ----------
     config : Config
         Everything else; ``out`` gets one folder per setting.
     trials : int
+        Different settings, however often one has to be tried.
     store : path or URL
         A SQLite file, or the address of a database that workers on several machines share.
     train : callable
-        Trains a configuration and returns its metrics.
+        Trains a configuration and returns its metrics. What it raises ends the call; the next
+        call tries that setting again.
     score : callable
-        What to maximise.
+        What to maximise; a setting whose score is not a number counts as the worst.
+    heartbeat : int
+        Seconds between a worker's signs of life; one that is silent for twice as long is dead.
 
     Returns
     -------
     DataFrame
         One row per setting: number, state, value and the four parameters.
     """
-    study = _study(store)
-    for number in range(len(study.trials), trials):
-        rng = np.random.default_rng([config.seed, number])
-        study.enqueue_trial({name: _draw(spread, rng) for name, spread in RANGES.items()}, {"setting": number})
+    study = _study(store, heartbeat)
 
     def objective(trial: optuna.Trial) -> float:
         setting = trial.user_attrs.get("setting")
-        others = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number and t.state != TrialState.FAIL]
-        # Another worker took the last one just before, or both wrote the same settings down.
-        if setting is None or any(t.user_attrs.get("setting") == setting for t in others):
+        # Another worker took the last one just before, or both wrote the same setting down.
+        if setting is None or any(t.number < trial.number for t in _trials(study).get(setting, [])):
             raise optuna.TrialPruned
         drawn = {name: trial.suggest_float(name, s.low, s.high, log=s.log) for name, s in RANGES.items()}
         changed = {
@@ -83,15 +88,38 @@ def search(
         result = train(config.model_copy(update=changed))
         for name, value in result.items():
             trial.set_user_attr(name, value)
-        return score(result)
+        value = score(result)
+        return -math.inf if math.isnan(value) else value
 
-    while any(t.state == TrialState.WAITING for t in study.trials):
-        study.optimize(objective, n_trials=1)
-    table = study.trials_dataframe(("number", "state", "value", "params"))
-    return table[table["state"] != "PRUNED"].reset_index(drop=True)
+    while True:
+        with _as_it_is():
+            fail_stale_trials(study)
+        known = _trials(study)
+        for number in sorted(set(range(trials)) - set(known)):
+            rng = np.random.default_rng([config.seed, number])
+            study.enqueue_trial({name: _draw(spread, rng) for name, spread in RANGES.items()}, {"setting": number})
+        states = {t.state for t in study.get_trials(deepcopy=False)}
+        if TrialState.WAITING in states:
+            study.optimize(objective, n_trials=1)
+        elif TrialState.RUNNING in states:
+            time.sleep(min(1, heartbeat / 2))
+        else:
+            break
+    best = {setting: attempts[0].number for setting, attempts in sorted(_trials(study).items())}
+    table = study.trials_dataframe(("number", "state", "value", "params")).set_index("number").loc[list(best.values())]
+    return table.set_axis(list(best)).rename_axis("number").reset_index()
 
 
-def _study(store: str | os.PathLike) -> optuna.Study:
+def _trials(study: optuna.Study) -> dict[int, list[optuna.trial.FrozenTrial]]:
+    """Trials of every setting, but those that came to nothing: failed, or given up because there is another."""
+    found: dict[int, list[optuna.trial.FrozenTrial]] = {}
+    for trial in study.get_trials(deepcopy=False, states=_ALIVE):
+        if "setting" in trial.user_attrs:
+            found.setdefault(trial.user_attrs["setting"], []).append(trial)
+    return found
+
+
+def _study(store: str | os.PathLike, heartbeat: int) -> optuna.Study:
     url = str(store)
     if "://" not in url:
         Path(url).parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +127,8 @@ def _study(store: str | os.PathLike) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for attempt in range(10):
         try:
-            storage = _storage(url)
+            with _as_it_is():
+                storage = RDBStorage(url, heartbeat_interval=heartbeat, grace_period=2 * heartbeat)
             return optuna.create_study(storage=storage, study_name="emokit", direction="maximize", load_if_exists=True)
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError):
             if attempt == 9:
@@ -108,12 +137,12 @@ def _study(store: str | os.PathLike) -> optuna.Study:
     raise AssertionError  # the loop returns or raises
 
 
-def _storage(url: str) -> RDBStorage:
-    # A worker that has been silent for two minutes is dead, and its setting free again.
+@contextmanager
+def _as_it_is() -> Iterator[None]:
+    """Optuna calls its heartbeat experimental, which nobody who searches can act upon."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        retry = RetryHeartbeatStaleTrialCallback()
-        return RDBStorage(url, heartbeat_interval=60, grace_period=120, heartbeat_stale_trial_callback=retry)
+        yield
 
 
 def _draw(spread: FloatDistribution, rng: np.random.Generator) -> float:
