@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +230,14 @@ def test_the_model_is_silent_until_asked_or_decided(tmp_path):
     view.say("opinion", item=second)
     assert view.last("opinion")["opinion"]["expression"] == "contempt"
     assert (view.last("opinion")["reason"], view.last("opinion")["why"]) == ("disagreement", queue["why"][1])
+    view.say("hello")
+    view.press("decide", verdict="correct")
+    view.press("undo")
+    view.press("decide", verdict="wrong")
+    view.press("decide", verdict="wrong")
+    # Asked for; seen after the decision that was undone; not seen.
+    log = view.store.log()
+    assert log.loc[log["action"] == "decide", "informed"].tolist() == [False, True, True, False]
 
 
 def test_no_opinion_of_a_face_without_prediction(store):
@@ -272,8 +281,84 @@ def test_an_adjudication_is_not_undone_elsewhere(divided):
     View(divided, "carla", "adjudicate").press("decide", verdict="correct")
     view = View(divided, "carla")
     view.press("undo")
-    assert view.last("failed")["text"] == "The last step was an adjudication; undo it in that mode."
+    assert view.last("failed")["text"] == "The last step was made in another mode; undo it in Adjudicate."
     assert divided.disagreements() == [FACES["id"][2]]
+    # Nor is it lost to a view that opens later.
+    view = View(divided, "carla", "adjudicate")
+    view.press("undo")
+    assert view.now == [FACES["id"][1]] and len(divided.disagreements()) == 2
+    view.press("skip")
+    view.press("undo")
+    assert view.last("failed")["text"] == "There is nothing to undo."
+
+
+def test_adjudication_by_filter(divided):
+    view = View(divided, "carla", "adjudicate", where={"expression": FACES["expression"][2]})
+    assert [*view.now, *view.state["next"]] == [FACES["id"][2]]
+
+
+def test_agreement_is_live(divided, monkeypatch):
+    monkeypatch.setattr("emokit.cleaning.widget._AGREEMENT", 0.0)
+    view = View(divided, "carla", "adjudicate")
+    divided.decide(FACES["id"][3], "anna", "correct")
+    divided.decide(FACES["id"][3], "ben", "correct")
+    view.review._agreeing = 0.0
+    view.press("decide", verdict="wrong", expression="sad")
+    figures = {(f["target"], f["metric"]): f["value"] for f in view.last("agreement")["figures"]}
+    assert figures["expression", "accuracy"] == pytest.approx(2 / 3)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    return now
+
+
+def test_after_a_long_absence_nothing_is_done_twice(store, clock):
+    view = View(store)
+    (shown,) = view.now
+    clock[0] += 61 * 60
+    taken = store.take("bob", 6)
+    assert taken[0] == shown
+    for item in taken:
+        store.decide(item, "bob", "correct")
+    view.press("decide", verdict="wrong")  # is kept: nothing that was entered is lost
+    while view.now:
+        view.press("decide", verdict="correct")
+    said = store.decisions().groupby("id")["annotator"].agg(list)
+    assert said.str.len().sum() == len(FACES.head(24)) + 1 and sorted(said[shown]) == ["anna", "bob"]
+
+
+def test_a_page_after_a_long_absence_leaves_to_others_what_is_theirs(store, clock):
+    view = View(store, mode="grid", page=3)
+    page, where = view.now, view.state["where"]
+    clock[0] += 61 * 60
+    store.decide(*store.take("bob", 1, where), "bob", "correct")
+    view.press("page", marks={page[2]: "wrong"})
+    assert store.decisions().groupby("annotator")["id"].agg(list).to_dict() == {"bob": page[:1], "anna": page[1:]}
+    view.press("undo")
+    assert view.now == page[1:]
+
+
+def test_a_skip_after_a_long_absence_takes_nothing_back(store, clock):
+    view = View(store)
+    clock[0] += 61 * 60
+    (shown,) = store.take("bob", 1)
+    view.press("skip")
+    assert view.now != [shown] and store.log().empty
+
+
+def test_a_grid_says_what_has_no_class(tmp_path):
+    faces = FACES.head(3).assign(expression=["happy", None, None])
+    view = View(project(tmp_path, faces), mode="grid")
+    view.press("page", marks={})
+    assert view.now == [] and (view.state["done"], view.state["total"]) == (1, 3)
+
+
+def test_a_project_by_its_path(tmp_path):
+    project(tmp_path, FACES.head(2)).close()
+    assert Review(tmp_path / "project.db", "anna").desk.now == [FACES["id"][0]]
 
 
 def test_a_face_is_sent_as_it_is_shown(store):

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from emokit.cleaning.schema import columns, facets, items
+from emokit.models.emofan import EXPRESSIONS
 
 VERDICTS = ("correct", "wrong", "unsure", "no face", "bad crop", "duplicate")
 LABELS = ("expression", "valence", "arousal")
@@ -32,7 +33,9 @@ def unknown_item(item: str) -> ValueError:
     return ValueError(f"the project has no item {item!r}; add() it, or see whether ids have changed")
 
 
-def checked_decision(verdict: str, expression: str | None, valence: Any, arousal: Any, note: str) -> dict[str, Any]:
+def checked_decision(
+    verdict: str, expression: str | None, valence: Any, arousal: Any, note: str, informed: bool
+) -> dict[str, Any]:
     """Columns of the log; a label that is None is to stay."""
     if verdict not in VERDICTS:
         raise ValueError(f"{verdict!r} is no verdict; choose one of {', '.join(VERDICTS)}")
@@ -43,10 +46,22 @@ def checked_decision(verdict: str, expression: str | None, valence: Any, arousal
     return {
         "verdict": verdict,
         "note": _unicode(note),
+        "informed": bool(informed),
         "new_expression": expression and _unicode(expression),
         "new_valence": _checked_affect("valence", valence),
         "new_arousal": _checked_affect("arousal", arousal),
     }
+
+
+def checked_expression(connection: Connection, expression: str | None) -> None:
+    """A slip of the pen is found now, not when the list is made."""
+    if expression is None or expression in EXPRESSIONS[8]:
+        return
+    if connection.scalar(select(items.c.position).where(items.c.expression == expression).limit(1)) is None:
+        raise ValueError(
+            f"{expression!r} is no expression; choose one of {', '.join(EXPRESSIONS[8])}, or one that an item of this "
+            "project came with"
+        )
 
 
 def checked_filter(connection: Connection, where: Mapping[str, str] | None) -> dict[str, str]:

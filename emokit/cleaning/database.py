@@ -127,6 +127,8 @@ def _url(where: str | Path) -> URL:
         raise ValueError(f"{where!r} is no database URL ({error})") from error
     if kind not in ("sqlite", "postgresql"):
         raise ValueError(f"a project lives in SQLite or PostgreSQL, not in {kind}; change the URL")
+    if url.drivername == "postgresql":  # no driver named: the one that emokit[team] brings
+        url = url.set(drivername="postgresql+pg8000")
     if kind == "sqlite" and url.database in (None, "", ":memory:"):
         raise ValueError("a project in memory ends with the kernel; give the path of a file")
     return url

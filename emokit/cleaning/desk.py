@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -46,7 +47,7 @@ class Desk:
         self, store: Store, annotator: str, mode: str, where: Mapping[str, str], ahead: int = 8, page: int = 24
     ) -> None:
         self.store, self.annotator, self._ahead, self._page = store, annotator, ahead, page
-        self.step = -1
+        self.step, self._seen = -1, time.time()
         self.start(mode, where)
 
     def start(self, mode: str, where: Mapping[str, str]) -> None:
@@ -58,6 +59,7 @@ class Desk:
         self.mode, self.where = mode, dict(where)
         self.now: list[str] = []
         self.next: list[str] = []
+        self._own: list[str] = []  # items that were this annotator's at the last look
         self._settled: list[str] = []  # adjudicated or left open here
         self._steps: list[int] = []  # items of every step that can be undone here
         self._undone: list[int] = []
@@ -80,21 +82,23 @@ class Desk:
 
     def fill(self) -> None:
         """Look up what comes next."""
+        self._seen = time.time()
         if self.mode == "adjudicate":
             # Found by reading all decisions, so only when those of last time are through.
             if not self.next:
                 here = {*self.now, *self._settled}
-                self.next = [item for item in self.store.disagreements() if item not in here]
+                self.next = [item for item in self.store.disagreements(self.where) if item not in here]
             done = len(self._settled)
             self.progress = Progress(done, done + len(self.now) + len(self.next))
             return
         if self.mode != "grid" or "expression" in self.where:
-            queue = self.store.take(self.annotator, self.width + max(self._ahead, self.width), self.where)
-            self.next = [item for item in queue if item not in self.now]
+            self._own = self.store.take(self.annotator, self.width + max(self._ahead, self.width), self.where)
+            self.next = [item for item in self._own if item not in self.now]
         self.progress = self.store.progress(self.annotator, self.where)
 
     def decide(self, verdict: str, **labels: Any) -> None:
         """Write a decision on what shows, as `Store.decide`, and go on."""
+        self._come_back()
         item = self.now[0]
         write = self.store.adjudicate if self.mode == "adjudicate" else self.store.decide
         write(item, self.annotator, verdict, **labels)
@@ -102,7 +106,12 @@ class Desk:
         self._turn()
 
     def decide_page(self, marks: Mapping[str, str]) -> None:
-        """Write the verdicts of ``marks``, and "correct" for all others of the page, and go on."""
+        """Write the verdicts of ``marks``, and "correct" for all others of the page, and go on.
+
+        After a long absence, others of the page that somebody else was given are left to them.
+        """
+        if self._come_back():
+            self.now = [item for item in self.now if item in marks or item in self._own]
         page = self.now
         for done, item in enumerate(page):
             try:
@@ -119,9 +128,13 @@ class Desk:
     def skip(self) -> None:
         """Leave what shows for later."""
         item = self.now[0]
-        if self.mode != "adjudicate":
+        others = self._come_back() and item not in self._own
+        if self.mode == "adjudicate" or others:  # nothing is written, so there is nothing to undo
+            self.step += 1
+            self._settled.append(item)
+        else:
             self.store.skip(item, self.annotator)
-        self._note([item], decided=0)
+            self._note([item], decided=0)
         self._turn()
 
     def undo(self) -> list[str]:
@@ -132,15 +145,13 @@ class Desk:
         ValueError
             There is none, or it was made in another mode.
         """
-        adjudicating = self.mode == "adjudicate"
-        size = self._steps.pop() if self._steps else int(not adjudicating)
-        back = self._repeat(self.store.undo, size)
-        # What is taken back comes first in `take`, unless it was an adjudication.
-        if back and not adjudicating and self.store.take(self.annotator) != [back[-1]]:
-            self.store.redo(self.annotator)
-            raise ValueError("The last step was an adjudication; undo it in that mode.")
-        if not back:
+        last = self.store.undoable(self.annotator)
+        if last is None:
             raise ValueError("There is nothing to undo.")
+        if (last == "adjudicate") != (self.mode == "adjudicate"):
+            where = "Adjudicate" if last == "adjudicate" else "One by one or Grid"
+            raise ValueError(f"The last step was made in another mode; undo it in {where}.")
+        back = self._repeat(self.store.undo, self._steps.pop() if self._steps else 1)
         self.step += 1
         self._undone.append(len(back))
         self._settled = [item for item in self._settled if item not in back]
@@ -173,11 +184,20 @@ class Desk:
     def _repeat(self, move: Callable[[str], str | None], times: int) -> list[str]:
         return [item for item in (move(self.annotator) for _ in range(times)) if item is not None]
 
+    def _come_back(self) -> bool:
+        """After a long absence, look up anew what is still this annotator's; whether there was one."""
+        away = time.time() - self._seen > 30 * self.store.lease  # half of it, in seconds
+        if away:
+            self.fill()
+        return away
+
     def _note(self, items: list[str], decided: int) -> None:
         """A step is on disk."""
         self.step += 1
+        self._seen = time.time()
         self._undone.clear()
-        self._steps.append(len(items))
+        if items:
+            self._steps.append(len(items))
         self._settled += items
         self.progress = self.progress._replace(done=self.progress.done + decided)
 
@@ -204,3 +224,5 @@ class Desk:
                 self.where["expression"] = name
                 self.fill()
                 return
+        self.where.pop("expression", None)
+        self.fill()  # what is left has no class

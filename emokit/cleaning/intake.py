@@ -21,9 +21,10 @@ from emokit.data.tables import BOX, Table, _read_file
 
 CHUNK = 5000  # rows written at once
 MAX_CHOICES = 100  # values, and characters of each, of a column that can be filtered by
-_NOT_FILTERED = ("id", "image", "landmarks", "why")
+MAX_NUMBERS = 20  # values of a column of whole numbers: more are no groups
 _LABELS = {"expression": str, "valence": float, "arousal": float}
 _NUMBERS = ("valence", "arousal", *BOX)
+_NOT_FILTERED = ("id", "image", "landmarks", "why", "score", *_NUMBERS)
 
 
 def survey(table: Table) -> pd.DataFrame:
@@ -82,7 +83,7 @@ def add_rows(connection: Connection, rows: pd.DataFrame, overlap: float, annotat
     filtered = set(connection.scalars(select(columns.c.name).where(columns.c.filterable)))
     records = rows.astype(object).where(rows.notna(), None).to_dict("records")
     wanted = [places(record["id"], overlap, annotators_per_item) for record in records]
-    values = [{k: str(v) for k, v in record.items() if k in filtered and v is not None} for record in records]
+    values = [{k: _choice(v) for k, v in record.items() if k in filtered and v is not None} for record in records]
     number = _cells(connection, list(zip(wanted, values, strict=True)))
     first = (connection.scalar(select(func.max(items.c.position))) or 0) + 1
     new_items, new_contents = [], []
@@ -146,10 +147,20 @@ def _kind(column: pd.Series) -> str:
 
 def _filterable(column: pd.Series) -> bool:
     values = column.dropna()
-    if column.name in _NOT_FILTERED or not (types.is_bool_dtype(values) or types.is_string_dtype(values)):
+    if column.name in _NOT_FILTERED:
+        return False
+    if types.is_numeric_dtype(values) and not types.is_bool_dtype(values) and column.name != "subject":
+        values = values.unique()
+        return 0 < len(values) <= MAX_NUMBERS and bool((values == np.floor(values)).all())
+    if not (types.is_bool_dtype(values) or types.is_string_dtype(values)):
         return False
     values = values.astype(str).unique()
     return 0 < len(values) <= MAX_CHOICES and max(map(len, values)) <= MAX_CHOICES
+
+
+def _choice(value: Any) -> str:
+    """A value to filter by: a whole number reads the same beside empty cells, which make it a float."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _plain(value: Any) -> Any:

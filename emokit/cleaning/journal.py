@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from emokit import __version__
 from emokit.cleaning import assignment
-from emokit.cleaning.checks import LABELS, checked_annotator, checked_item
+from emokit.cleaning.checks import LABELS, checked_annotator, checked_expression, checked_item
 from emokit.cleaning.history import standing
 from emokit.cleaning.schema import annotators, assignments, log, rulings
 
@@ -36,6 +36,7 @@ def here(connection: Connection, annotator: str, lease: float) -> Any:
 def decide(connection: Connection, who: Any, item: str, action: str, decision: dict[str, Any]) -> int:
     """Append a decision or an adjudication."""
     place = checked_item(connection, item)
+    checked_expression(connection, decision["new_expression"])
     old = {f"old_{name}": getattr(place, name) for name in LABELS}
     kept = {f"new_{name}": getattr(place, name) for name in LABELS if decision[f"new_{name}"] is None}
     seq = _append(connection, who, place.id, action, previous=who.top, **(old | decision | kept))
@@ -49,6 +50,13 @@ def skip(connection: Connection, who: Any, item: str) -> None:
     seq = _append(connection, who, place.id, "skip", previous=who.top)
     _update(connection, who, top=seq, redo=None)
     _settle(connection, who, place, "skip", turn=seq)
+
+
+def undoable(connection: Connection, annotator: str) -> str | None:
+    """The action that the annotator's next undo takes back."""
+    name = checked_annotator(annotator)
+    query = select(log.c.action).join(annotators, annotators.c.top == log.c.seq).where(annotators.c.name == name)
+    return connection.scalar(query)
 
 
 def undo(connection: Connection, who: Any) -> str | None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from emokit.cleaning.store import VERDICTS
 from emokit.data.affectnet import FILES, listed_face
-from emokit.data.cleaned import LABELS, apply_cleaned, checked_labels, differing
+from emokit.data.cleaned import LABELS, apply_cleaned, as_labels, checked_labels, differing
 from emokit.data.tables import Table, read_table
 from emokit.models.emofan import EXPRESSIONS
 
@@ -65,7 +65,7 @@ def cleaned_list(samples: Table, decisions: Table, *, keep_unsure: bool = False)
     for name in LABELS:
         if name not in samples and (name not in labels or labels[name].isna().all()):
             continue
-        old = samples[name] if name in samples else pd.Series(None, samples.index, dtype=object)
+        old = as_labels(samples, name)
         table[name] = old
         if name in labels:
             new = differing(old, labels[name])
@@ -106,7 +106,8 @@ def write_cleaned_pickle(samples: Table, cleaned: Table, folder: str | os.PathLi
     Raises
     ------
     ValueError
-        A sample lacks landmarks or expression, or the list does not fit; the message names the id.
+        A sample lacks picture, landmarks or expression, two share a picture, or the list does not
+        fit; the message names the id.
     FileExistsError
         There is one already: it is not written over.
     """
@@ -122,12 +123,21 @@ def write_cleaned_pickle(samples: Table, cleaned: Table, folder: str | os.PathLi
     kept = apply_cleaned(samples, cleaned)
     correct = samples.index.isin(kept.index)
     listed: dict[str, Any] = {"folder": "."}
+    twice = samples["image"].duplicated(keep=False) & samples["image"].notna()
+    if twice.any():
+        first, second = samples.loc[samples["image"] == samples.loc[twice, "image"].iloc[0], "id"].iloc[:2]
+        raise ValueError(
+            f"samples {first!r} and {second!r} share a picture, and the paper's layout has one face per picture; write "
+            "each into a folder of its own, or use the list itself"
+        )
     for face, right in zip(
         pd.concat([kept, samples[~correct]]).loc[samples.index].to_dict("records"), correct, strict=True
     ):
         if face["landmarks"] is None or face["expression"] not in EXPRESSIONS[8]:
             lacks = "landmarks" if face["landmarks"] is None else f"expression of AffectNet's ({face['expression']!r})"
             raise ValueError(f"sample {face['id']!r} has no {lacks}, which the paper's layout needs")
+        if not isinstance(face["image"], str | os.PathLike):
+            raise ValueError(f"sample {face['id']!r} names no picture, which the paper's layout needs; drop it")
         listed[Path(os.path.relpath(face["image"], path.parent)).as_posix()] = listed_face(face, bool(right))
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")

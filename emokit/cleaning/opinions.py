@@ -11,13 +11,6 @@ TOLERANCE = 0.25  # how far valence and arousal may lie apart where annotators a
 _AFFECT = ["valence", "arousal"]
 
 
-def disagreeing(decisions: pd.DataFrame, tolerance: float = TOLERANCE) -> list[str]:
-    """Ids, in order, whose annotators differ in verdict or expression, or in affect by more than ``tolerance``."""
-    said = decisions.assign(expression=decisions["expression"].fillna("")).groupby("id", sort=False)
-    differ = (said[["verdict", "expression"]].nunique() > 1).any(axis=1) | ~_close(said, tolerance)
-    return differ.index[differ].tolist()
-
-
 def final_decisions(decisions: pd.DataFrame, rulings: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
     """One decision per item: its ruling, else what more than half of its annotators say.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, inspect, select
+from sqlalchemy import Connection, delete, insert, inspect, select, text
 
 from emokit.cleaning.database import Database
-from emokit.cleaning.schema import metadata, settings
+from emokit.cleaning.schema import log, metadata, settings
 
-_FORMAT = 1  # of the tables
+_FORMAT = 2  # of the tables
 _DEFAULTS = {"overlap": 0.0, "annotators_per_item": 2, "lease": 60.0}
 
 
@@ -33,6 +33,9 @@ def open_project(connection: Connection, database: Database, given: dict[str, An
         "format": _FORMAT,
         "folders": [],
     }
+    if kept["format"] == 1:  # before the log told who had seen the model's opinion
+        connection.execute(text(f"ALTER TABLE {log.name} ADD COLUMN {log.c.informed.name} BOOLEAN"))
+        kept = kept | {"format": _FORMAT}
     if kept["format"] != _FORMAT:
         raise ValueError(f"{database.name} was made by a newer emokit; update yours")
     for name, value in given.items():

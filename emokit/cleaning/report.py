@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from emokit.data.cleaned import LABELS, apply_cleaned, differing
+from emokit.data.cleaned import LABELS, apply_cleaned, as_labels, differing
 from emokit.data.tables import Table, read_table
 from emokit.evaluation.audit.groups import partitions
 
@@ -40,7 +40,8 @@ def cleaning_report(samples: Table, cleaned: Table, groups: Sequence[str], level
     DataFrame
         ``by``: "all", "reason", "annotator", "expression" (before cleaning) or a group column, and
         ``value``; numbers of ``faces``, ``removed`` and ``corrected``; ``clusters`` (persons, or
-        faces without a subject); the ``share`` removed, from ``low`` to ``high``. For classes and
+        faces without a subject); ``removed_…``, how many for each reason; the ``share`` removed, from
+        ``low`` to ``high``. A face on which several annotators agreed counts for each of them. For classes and
         groups, the ``difference`` of the share from that of all other faces, from
         ``difference_low`` to ``difference_high``, and ``finding``: "loses more", "loses fewer", or
         empty where that interval holds zero.
@@ -57,9 +58,11 @@ def cleaning_report(samples: Table, cleaned: Table, groups: Sequence[str], level
     removed = ~samples.index.isin(kept.index)
     corrected = np.zeros(len(samples), bool)
     for name in set(LABELS) & set(kept):
-        old = samples[name] if name in samples else pd.Series(None, samples.index, dtype=object)
+        old = as_labels(samples, name)
         corrected |= differing(old, kept[name].reindex(samples.index)).to_numpy()
     listed = cleaned.set_index(cleaned["id"].astype(str)).reindex(samples["id"].astype(str))
+    reasons = _names(listed, "reason")
+    annotators = _names(listed, "annotator")
     persons = pd.factorize(samples["subject"], use_na_sentinel=False)[0] if "subject" in samples else None
 
     def row(by: str, value: str, chosen: NDArray[np.bool_], tested: int = 0) -> dict[str, object]:
@@ -69,17 +72,19 @@ def cleaning_report(samples: Table, cleaned: Table, groups: Sequence[str], level
             "clusters": chosen.sum() if persons is None else len(np.unique(persons[chosen])),
         }  # fmt: skip
         if by != "reason":  # a reason removes all or none
+            found |= {
+                f"removed_{name.replace(' ', '_')}": (rows & removed & chosen).sum() for name, rows in why.items()
+            }
             found["share"] = removed[chosen].mean()
             found["low"], found["high"] = proportion_confint(
                 *_effective(removed, chosen, persons, 1 - level), 1 - level, "wilson"
             )
         return found | (_difference(removed, chosen, persons, (1 - level) / tested) if tested else {})
 
+    why = {name: rows for name, rows in reasons.items() if (rows & removed).any()}
     rows = [row("all", "", np.ones(len(samples), bool))]
-    for by in ("reason", "annotator"):
-        if by in listed:
-            names = listed[by].fillna("").to_numpy()
-            rows += [row(by, name, names == name) for name in pd.Series(names[names != ""]).value_counts().index]
+    rows += [row("reason", name, chosen) for name, chosen in reasons.items()]
+    rows += [row("annotator", name, chosen) for name, chosen in annotators.items()]
     compared = [name for name in ("expression", *groups) if name != "expression" or name in samples]
     for part in partitions(samples, compared, 1) if compared else []:
         tested = [code for code in range(len(part.groups)) if 0 < (part.codes == code).sum() < len(samples)]
@@ -112,7 +117,8 @@ def report_in_words(report: pd.DataFrame) -> str:
             points = sorted(100 * abs(end) for end in (r.difference_low, r.difference_high))
             lines.append(
                 f"{by}: {r.value} {r.finding} than the rest: {r.share:.1%} of its {r.faces:,} faces, "
-                f"{100 * abs(r.difference):.1f} points {r.finding.split()[1]} ({points[0]:.1f} to {points[1]:.1f})."
+                f"{100 * abs(r.difference):.1f} points {r.finding.split()[1]} ({points[0]:.1f} to {points[1]:.1f})"
+                f"{_why(r)}."
             )
         quiet = rows[rows["finding"] == ""]
         if len(quiet):
@@ -127,6 +133,29 @@ def report_in_words(report: pd.DataFrame) -> str:
     if compared.empty:
         lines.append("No classes or groups were compared.")
     return "\n".join(lines).replace("%", " %")
+
+
+def _why(row: tuple) -> str:
+    """The reasons that removed faces of a row, as "; unsure 4, wrong 2"."""
+    counts = {name[8:].replace("_", " "): n for name, n in row._asdict().items() if name.startswith("removed_") and n}
+    said = ", ".join(f"{name} {n:.0f}" for name, n in sorted(counts.items(), key=lambda count: -count[1]))
+    return f"; {said}" if said else ""
+
+
+def _names(listed: pd.DataFrame, column: str) -> dict[str, NDArray[np.bool_]]:
+    """Rows of every reason or annotator, the most frequent first; a cell may name several annotators."""
+    if column not in listed:
+        return {}
+    cells = listed[column].fillna("").astype(str)
+    said = cells.str.split(", ").explode() if column == "annotator" else cells
+    rows = (
+        np.repeat(np.arange(len(cells)), cells.str.count(", ") + 1) if column == "annotator" else np.arange(len(cells))
+    )
+    found = {}
+    for name in said[said != ""].value_counts().index:
+        found[name] = np.zeros(len(cells), bool)
+        found[name][rows[said == name]] = True
+    return found
 
 
 def _difference(

@@ -107,11 +107,16 @@ def read_rules(path: str | os.PathLike) -> dict[str, str]:
         There is no such file.
     """
     try:
-        written = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        written = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(written, dict) or not written:
         raise ValueError(f"{path} holds no rules; write one 'expression: rule' per line")
+    # YAML lets the last of two keys win.
+    names = [key.value for key, _ in yaml.compose(text, yaml.SafeLoader).value]
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ValueError(f"{path} has two rules for {twice[0]}; join them with 'and', or keep one")
     try:
         return {name: parsed.text for name, parsed in _parsed(written).items()}
     except ValueError as error:

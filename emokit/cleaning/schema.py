@@ -73,6 +73,7 @@ log = _table(
     Column("new_arousal", Double),
     Column("verdict", Text),
     Column("note", AnyText),
+    Column("informed", Boolean),
     Column("version", Text, nullable=False),
     Column("target", _Number),
     Column("previous", _Number),

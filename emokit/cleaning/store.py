@@ -32,9 +32,9 @@ from emokit.cleaning.checks import (
     checked_settings,
 )
 from emokit.cleaning.database import Database
-from emokit.cleaning.opinions import TOLERANCE, as_ratings, disagreeing, final_decisions
+from emokit.cleaning.opinions import TOLERANCE, as_ratings, final_decisions
 from emokit.cleaning.project import open_project
-from emokit.cleaning.reading import counting, read_log, ruling, shared
+from emokit.cleaning.reading import counting, disagreeing, read_log, ruling, shared
 from emokit.cleaning.schema import annotators, assignments, columns, facets, log, rulings
 from emokit.data.tables import Chunks, Table
 
@@ -65,6 +65,11 @@ class Store:
         Minutes after which the open items of an annotator who is away return to the others; by
         default 60. The project keeps these three settings.
 
+    Attributes
+    ----------
+    lease : float
+        Minutes.
+
     Raises
     ------
     FileNotFoundError, PermissionError
@@ -89,6 +94,7 @@ class Store:
         self._database = Database(where)
         with self._database.writing() as connection:
             self._settings = open_project(connection, self._database, given)
+        self.lease: float = self._settings["lease"]
 
     def add(self, items: Table) -> int:
         """Append a queue or samples table, in the order in which it is to be reviewed.
@@ -165,8 +171,8 @@ class Store:
         # If the power fails, the worst that can be lost is who was to decide.
         with self._database.writing(wait=False) as connection:
             where = checked_filter(connection, where)
-            who = journal.here(connection, annotator, self._settings["lease"])
-            assignment.release(connection, time.time() - 60 * self._settings["lease"], but=who.number)
+            who = journal.here(connection, annotator, self.lease)
+            assignment.release(connection, time.time() - 60 * self.lease, but=who.number)
             return assignment.take(connection, who.number, n, where)
 
     def decide(
@@ -179,6 +185,7 @@ class Store:
         valence: float | None = None,
         arousal: float | None = None,
         note: str = "",
+        informed: bool = False,
     ) -> int:
         """Append a decision; it is on disk when this returns.
 
@@ -192,6 +199,8 @@ class Store:
         valence, arousal : float, optional
             In [-1, 1]. What is None stays as the item came.
         note : str
+        informed : bool
+            The annotator had seen a model's opinion of the item.
 
         Returns
         -------
@@ -202,9 +211,11 @@ class Store:
         ------
         ValueError
             Before anything is written: the item or the verdict is unknown, the annotator is empty,
-            or valence or arousal is no number in [-1, 1].
+            valence or arousal is no number in [-1, 1], or the expression is neither one of
+            AffectNet's eight nor one that items of the project came with.
         """
-        return self._decide("decide", item, annotator, checked_decision(verdict, expression, valence, arousal, note))
+        decision = checked_decision(verdict, expression, valence, arousal, note, informed)
+        return self._decide("decide", item, annotator, decision)
 
     def adjudicate(
         self,
@@ -216,15 +227,21 @@ class Store:
         valence: float | None = None,
         arousal: float | None = None,
         note: str = "",
+        informed: bool = False,
     ) -> int:
         """Append what holds in the end: as `decide`, but it overrules all in ``decisions(final=True)``."""
-        decision = checked_decision(verdict, expression, valence, arousal, note)
+        decision = checked_decision(verdict, expression, valence, arousal, note, informed)
         return self._decide("adjudicate", item, annotator, decision)
 
     def skip(self, item: str, annotator: str) -> None:
         """Put an item at the end of this annotator's queue."""
         with self._database.writing() as connection:
-            journal.skip(connection, journal.here(connection, annotator, self._settings["lease"]), item)
+            journal.skip(connection, journal.here(connection, annotator, self.lease), item)
+
+    def undoable(self, annotator: str) -> str | None:
+        """What the annotator's next `undo` takes back: "decide", "adjudicate", "skip", or None."""
+        with self._database.reading() as connection:
+            return journal.undoable(connection, annotator)
 
     def undo(self, annotator: str) -> str | None:
         """Take back this annotator's last decision, adjudication or skip.
@@ -236,7 +253,7 @@ class Store:
             nothing is left.
         """
         with self._database.writing() as connection:
-            return journal.undo(connection, journal.here(connection, annotator, self._settings["lease"]))
+            return journal.undo(connection, journal.here(connection, annotator, self.lease))
 
     def redo(self, annotator: str) -> str | None:
         """Take back this annotator's last undo, unless they have entered something since.
@@ -247,7 +264,7 @@ class Store:
             The item; None if nothing is left.
         """
         with self._database.writing() as connection:
-            return journal.redo(connection, journal.here(connection, annotator, self._settings["lease"]))
+            return journal.redo(connection, journal.here(connection, annotator, self.lease))
 
     def current(self, item: str, annotator: str) -> dict[str, Any] | None:
         """An annotator's decision on an item that counts now, by the names of `decisions`."""
@@ -288,15 +305,20 @@ class Store:
         place = pd.concat([said, ruled]).drop_duplicates("id").set_index("id")["position"]
         return table.iloc[table["id"].map(place).argsort(kind="stable")].reset_index(drop=True)
 
-    def disagreements(self, tolerance: float = TOLERANCE) -> list[str]:
+    def disagreements(self, where: Mapping[str, str] | None = None, tolerance: float = TOLERANCE) -> list[str]:
         """Items, in the order of the queue, on which annotators disagree and nobody has adjudicated.
 
         They differ in verdict, in the expression after it, or in valence or arousal by more than
         ``tolerance``.
+
+        Parameters
+        ----------
+        where : mapping, optional
+            As in `take`.
+        tolerance : float
         """
         with self._database.reading() as connection:
-            unruled = assignments.c.position.not_in(select(rulings.c.position))
-            return disagreeing(read_log(connection, counting().where(shared(), unruled)), tolerance)
+            return list(connection.scalars(disagreeing(checked_filter(connection, where), tolerance)))
 
     def agreement(self) -> pd.DataFrame:
         """Ratings of items that several annotators have rated, for `emokit.evaluation.pairwise` and `coefficients`.
@@ -321,8 +343,8 @@ class Store:
         DataFrame
             ``seq``; ``time`` (UTC); ``annotator``; ``item``; ``action`` (decide, adjudicate, skip,
             undo, redo); ``old_expression``, ``old_valence``, ``old_arousal``, with which the item
-            came; ``new_…``, which hold after the decision; ``verdict``; ``note``; ``version`` of
-            emokit; ``target``, the ``seq`` that an undo or redo is about. `replay` tells from it
+            came; ``new_…``, which hold after the decision; ``verdict``; ``note``; ``informed``, whether
+            the annotator had seen a model's opinion; ``version`` of emokit; ``target``, the ``seq`` that an undo or redo is about. `replay` tells from it
             what counted at any time.
         """
         shown = [column for column in log.c if column is not log.c.previous]
@@ -354,7 +376,7 @@ class Store:
         """Columns that `take` and `progress` filter by, and their values.
 
         Those are columns of text, or of true and false, with up to 100 values when they were
-        first added; not ``id``, ``image`` and ``why``.
+        first added, and of up to 20 whole numbers; not ``id``, ``image``, ``why`` and labels in numbers.
         """
         with self._database.reading() as connection:
             names = connection.scalars(select(columns.c.name).where(columns.c.filterable).order_by(columns.c.number))
@@ -369,7 +391,7 @@ class Store:
 
     def _decide(self, action: str, item: str, annotator: str, decision: dict[str, Any]) -> int:
         with self._database.writing() as connection:
-            who = journal.here(connection, annotator, self._settings["lease"])
+            who = journal.here(connection, annotator, self.lease)
             return journal.decide(connection, who, item, action, decision)
 
     def _where_now(self, image: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,7 @@ _SCRIPTS = ("parts.js", "keys.js", "faces.js", "circumplex.js", "one.js", "grid.
 # Pixels of the longer side, and what shows in sides of the network's crop.
 _LARGE, _SMALL = {"size": 768, "context": 1.5}, {"size": 256, "context": 1.0}
 _KEPT = 64  # encoded faces, for a second view or an undo
+_AGREEMENT = 5.0  # seconds between two looks at the annotators' agreement, at least
 
 
 def _module() -> str:
@@ -48,7 +50,7 @@ class Review(anywidget.AnyWidget):
 
     Parameters
     ----------
-    store : Store
+    store : Store, path or URL
     annotator : str
         Whose decisions these are; the same name goes on where it stopped.
     mode : {"one", "grid", "adjudicate"}
@@ -77,7 +79,7 @@ class Review(anywidget.AnyWidget):
 
     def __init__(
         self,
-        store: Store,
+        store: Store | str | Path,
         annotator: str,
         mode: str = "one",
         *,
@@ -87,13 +89,15 @@ class Review(anywidget.AnyWidget):
         page: int = 24,
         pause: float = 25.0,
     ) -> None:
-        self.store, self.pace = store, Pace(pause)
-        self.desk = Desk(store, annotator, mode, where or {}, ahead, page)
+        self.store, self.pace = store if isinstance(store, Store) else Store(store), Pace(pause)
+        self.desk = Desk(self.store, annotator, mode, where or {}, ahead, page)
         self._opinions = None if predictions is None else read_table(predictions)
         if predictions is not None:
             self._opinions.index = self._opinions["id"].astype(str)
         self._faces: dict[tuple[str, str], tuple[dict[str, Any], bytes | None]] = {}
         self._last: dict[str, Any] | None = None
+        self._informed: set[str] = set()  # items of which the model's opinion has shown
+        self._agreed = self._agreeing = 0.0  # when the agreement was looked up, and how long that took
         # JupyterLab handles a widget's messages in a thread of its own.
         self._lock = threading.RLock()
         places = {name: affect(action_units(name, 0.8)) for name in EXPRESSIONS[8]}
@@ -128,6 +132,7 @@ class Review(anywidget.AnyWidget):
 
     def _on_opinion(self, message: dict[str, Any]) -> None:
         item = message["item"]
+        self._informed.add(item)
         row = self.store.items([item]).iloc[0]
         why = {name: row[name] for name in ("reason", "why") if pd.notna(row.get(name))}
         self.send({"kind": "opinion", "item": item, "opinion": self._opinion(item)} | why)
@@ -136,8 +141,10 @@ class Review(anywidget.AnyWidget):
         item = self.desk.now[0]
         old = self._face(item)[0]["expression"]
         labels = {name: message.get(name) for name in ("expression", "valence", "arousal")}
-        self.desk.decide(message["verdict"], **labels, note=message.get("note", ""))
+        self.desk.decide(message["verdict"], **labels, note=message.get("note", ""), informed=item in self._informed)
         last = {"item": item, "verdict": message["verdict"], "old": old, "opinion": self._opinion(item)}
+        if last["opinion"]:  # which shows now, and would be known after an undo
+            self._informed.add(item)
         self._went_on(1, last | labels)
 
     def _on_page(self, message: dict[str, Any]) -> None:
@@ -177,6 +184,9 @@ class Review(anywidget.AnyWidget):
         if self.desk.runs_low:
             self.desk.fill()
             self._tell()
+        # Of large projects, it takes a while: seldom then, so that nobody waits for it.
+        if time.monotonic() - self._agreed > max(_AGREEMENT, 20 * self._agreeing):
+            self._tell_agreement()
 
     def _tell(self) -> None:
         """Tell all views what is to be seen now."""
@@ -190,6 +200,7 @@ class Review(anywidget.AnyWidget):
         """Tell an adjudicator how far the annotators agree by now."""
         if self.desk.mode != "adjudicate":
             return
+        start = time.monotonic()
         ratings, figures = self.store.agreement(), []
         if ratings["annotator"].nunique() > 1:
             with warnings.catch_warnings():
@@ -198,6 +209,8 @@ class Review(anywidget.AnyWidget):
             shown = table["annotator"].eq(HUMANS) & table["metric"].isin(["accuracy", "CCC"])
             figures = _plain(table.loc[shown, ["target", "metric", "value", "n"]])
         self.send({"kind": "agreement", "figures": figures})
+        self._agreed = time.monotonic()
+        self._agreeing = self._agreed - start
 
     def _face(self, item: str) -> tuple[dict[str, Any], bytes | None]:
         """What is shown of an item in this mode, of the last few from memory."""

@@ -63,7 +63,7 @@ def apply_cleaned(samples: pd.DataFrame, cleaned: Table, problems: Problems | No
     new = checked_labels(new, samples)
     corrected = pd.Series(False, kept.index)
     for name in new:
-        old = kept[name] if name in kept else pd.Series(None, kept.index, dtype=object)
+        old = as_labels(kept, name)
         changed = differing(old, new[name])
         if changed.any():
             kept[name] = old.where(~changed, new[name])
@@ -98,6 +98,14 @@ def checked_labels(table: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
         if name != "expression":
             labels[name] = numbers
     return labels
+
+
+def as_labels(samples: pd.DataFrame, name: str) -> pd.Series:
+    """A column of labels that may be replaced; all empty where ``samples`` have none."""
+    if name not in samples:
+        return pd.Series(None, samples.index, dtype=object)
+    labels = samples[name]
+    return labels.astype(object) if isinstance(labels.dtype, pd.CategoricalDtype) else labels
 
 
 def differing(old: pd.Series, new: pd.Series) -> pd.Series:

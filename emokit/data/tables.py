@@ -25,10 +25,11 @@ from numpy.typing import ArrayLike, NDArray
 
 BOX = ["x0", "y0", "x1", "y1"]
 Table = pd.DataFrame | str | os.PathLike
+_AS_TEXT = {"id": str}  # ids of CSV, else 007 would be 7, and NA empty
 
 
 def read_table(table: Table) -> pd.DataFrame:
-    """A table of faces; paths in ``image`` become absolute, landmarks become arrays.
+    """A table of faces; paths in ``image`` become absolute, landmarks arrays, and ids of CSV are text.
 
     Raises
     ------
@@ -67,8 +68,7 @@ class Chunks:
             _check_ids(ids, self._table)
         else:
             ids = self._table
-        # Ids such as 007 are numbers only where all ids of the file are.
-        self.rows, self._id_type = len(ids), ids["id"].dtype
+        self.rows = len(ids)
 
     def __len__(self) -> int:
         """Number of chunks; an empty table has one."""
@@ -92,7 +92,7 @@ class Chunks:
             return
         with _named_errors(self._table):
             if self._table.suffix == ".csv":
-                yield from pd.read_csv(self._table, chunksize=self.size, dtype={"id": self._id_type})
+                yield from pd.read_csv(self._table, chunksize=self.size, converters=_AS_TEXT)
                 return
             # Pages, because pyarrow would otherwise take in whole row groups.
             with pq.ParquetFile(self._table, buffer_size=2**20, pre_buffer=False) as file:
@@ -141,7 +141,10 @@ def _check_ids(faces: pd.DataFrame, path: Path | None) -> None:
     where = path or "the table"
     if "id" not in faces:
         raise ValueError(f"{where} has no column 'id'; it has {', '.join(map(str, faces.columns))}")
-    for problem, rows in (("an empty", faces["id"].isna()), ("a repeated", faces["id"].duplicated())):
+    for problem, rows in (
+        ("an empty", faces["id"].isna() | faces["id"].eq("")),
+        ("a repeated", faces["id"].duplicated()),
+    ):
         if rows.any():
             row = int(np.argmax(rows))
             cell = faces["id"].astype(object).iloc[row]
@@ -167,6 +170,8 @@ def _read_file(path: Path, **options: Any) -> pd.DataFrame:
     readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
     if path.suffix not in readers:
         raise ValueError(f"{path} is neither .csv nor .parquet; convert it to one of them")
+    if path.suffix == ".csv":
+        options["converters"] = _AS_TEXT
     with _named_errors(path):
         return readers[path.suffix](path, **options)
 

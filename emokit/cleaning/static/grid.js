@@ -18,6 +18,11 @@ export class Grid {
     return this.desk.state.now.every((item) => this.desk.faces.held.has(item));
   }
 
+  // What confirming writes: a face without a picture is not taken for correct.
+  verdict(item) {
+    return this.marks.get(item) ?? (this.desk.faces.held.get(item)?.problem ? "unsure" : undefined);
+  }
+
   mark(place, verdict) {
     const item = this.desk.state.now[place];
     if (item === undefined || this.desk.busy) return;
@@ -52,12 +57,12 @@ export class Grid {
 
   confirm() {
     const { now } = this.desk.state;
-    const marks = Object.fromEntries(now.filter((item) => this.marks.has(item)).map((item) => [item, this.marks.get(item)]));
+    const marks = Object.fromEntries(now.map((item) => [item, this.verdict(item)]).filter(([, verdict]) => verdict));
     if (this.ready) this.desk.step("page", { marks });
   }
 
   announce() {
-    const mark = this.marks.get(this.desk.state.now[this.place]);
+    const mark = this.verdict(this.desk.state.now[this.place]);
     this.desk.say(`face ${this.place + 1} of ${this.desk.state.now.length}: ${mark ?? "correct"}`);
   }
 
@@ -75,14 +80,14 @@ export class Grid {
         cell.dataset.item = now[place];
         cell.replaceChildren(picture(held[place]), make("span", { class: "emo-badge" }));
       }
-      const mark = this.marks.get(now[place]);
+      const mark = this.verdict(now[place]);
       cell.toggleAttribute("data-odd", mark !== undefined);
       cell.toggleAttribute("data-here", place === this.place);
       cell.setAttribute("aria-checked", mark !== undefined);
       cell.setAttribute("aria-label", `Face ${place + 1}: ${mark ?? "correct"}`);
       if (cell.lastChild) cell.lastChild.textContent = mark ?? "";
     });
-    const odd = now.filter((item) => this.marks.has(item)).length;
+    const odd = now.filter((item) => this.verdict(item)).length;
     this.title.replaceChildren(
       make("span", { class: "emo-is" }, "Are all of these"),
       make("b", {}, make("i", { "data-expression": where.expression }), `${where.expression ?? "without expression"}?`),

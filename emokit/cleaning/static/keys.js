@@ -33,6 +33,7 @@ export function meaning(event) {
   const key = (letter ?? event.key).length === 1 ? (letter ?? event.key).toLowerCase() : event.key;
   if (command && !event.altKey && key === "z") return { act: event.shiftKey ? "redo" : "undo" };
   if (command && !event.altKey && key === "y") return { act: "redo" };
+  if (command && !event.altKey && key === "s") return { act: "saved" };
   if (command || event.altKey) return null;
   if (key === "Backspace" && event.shiftKey) return { act: "redo" };
   // By the key's place first: French keyboards, say, print digits with shift only.
@@ -66,7 +67,7 @@ const HELP = {
     ["Your own opinion", [["1", "…", "8", "another expression"], ["←", "↑", "↓", "→", "move valence and arousal; with ⇧ four steps"],
       ["M", "note"], ["Esc", "take my changes back"]]],
     ["Go back", [["⌫", "undo"], ["⇧⌫", "redo"]]],
-    ["See more", [["Z", "zoom"], ["L", "landmarks and crop"], ["O", "the model’s opinion"], ["H", "this help"]]],
+    ["See more", [["Z", "zoom"], ["L", "landmarks and crop"], ["O", "the model’s opinion"], ["/", "filters"], ["H", "this help"]]],
   ],
 };
 

@@ -146,7 +146,10 @@ class Desk {
 
   finished() {
     const filtered = Object.keys(this.chosen).length > 0;
-    const text = this.state.mode === "adjudicate" ? "No disagreement is open." : filtered ? "No face is left with these filters." : "All faces are judged. Thank you.";
+    const left = this.state.mode === "grid" ? this.state.total - this.state.done : 0;
+    const text = left ? `No class is left. ${count(left)} without an expression: judge them one by one.`
+      : this.state.mode === "adjudicate" ? (filtered ? "No disagreement is open with these filters." : "No disagreement is open.")
+      : filtered ? "No face is left with these filters." : "All faces are judged. Thank you.";
     this.say(text);
     return make("div", { class: "emo-done" }, make("strong", {}, text), make("span", {}, `${count(this.state.done)} done; every decision is on disk.`));
   }
@@ -166,7 +169,6 @@ class Desk {
         button("Later", KEYS.later, () => this.act("later"), "emo-tool"));
     this.last.replaceChildren(...this.lately(last));
     for (const choice of this.filters.querySelectorAll("select")) choice.value = where[choice.name] ?? "";
-    this.filter.hidden = mode === "adjudicate";
     this.node.toggleAttribute("data-filtered", Object.keys(this.chosen).length > 0);
   }
 
@@ -219,8 +221,9 @@ class Desk {
     if (name === "help") this.help();
     else if (name === "undo" || name === "redo") this.step(name, {});
     else if (name === "later") this.send("later", {});
+    else if (name === "saved") this.last.replaceChildren("Every decision is on disk already.");
     else if (name === "landmarks") this.node.toggleAttribute("data-landmarks");
-    else if (name === "filter" && !this.filter.hidden) {
+    else if (name === "filter") {
       this.filters.hidden = !this.filters.hidden;
       if (!this.filters.hidden) this.filters.querySelector("select")?.focus();
     } else if (this.state.now.length && !this.busy) this.pane.act(name);
