@@ -14,13 +14,16 @@ from emokit.training.ablation import ROWS, ablation
 def run(tmp_path_factory):
     """Four rows on faces with planted errors."""
     folder = tmp_path_factory.mktemp("ablation")
-    save_emofan(EmoFAN(width=16, input_size=64), folder / "fan.safetensors")
+    save_emofan(EmoFAN(width=64, input_size=64), folder / "fan.safetensors")
     noisy = noisy_labels(sample_faces(), wrong=0.2, spread=0.2, seed=1)
     parts = {"train": noisy.head(48), "validation": noisy.tail(16)}
     for name, part in parts.items():
         write_table(part, folder / f"{name}.parquet")
     data = {name: {"dataset": "table", "options": {"table": str(folder / f"{name}.parquet")}} for name in parts}
-    config = Config(**data, width=64, input_size=64, batch_size=16, epochs=1, precision="32-true", out=folder / "run")
+    config = Config(
+        **data, weights=str(folder / "fan.safetensors"), width=64, input_size=64, batch_size=16, epochs=1,
+        precision="32-true", out=folder / "run",
+    )  # fmt: skip
     rows = [row for row in ROWS if row.setting in ("O+R", "F+R+C", "MSE loss")]
     rows = [row._replace(changes=row.changes | {"modality": row.changes["modality"].replace("F", "O")}) for row in rows]
     rows.append(rows[1]._replace(setting="O+R+C+D", changes={"network": "resnet18", "modality": "O+R+C+D"}))

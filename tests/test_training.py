@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import torch.multiprocessing as mp
 from torch import distributed
 
 from emokit.data import sample_faces
-from emokit.models import EmoFAN, ResNet18, load_emofan, load_resnet18, save_resnet18
+from emokit.models import EmoFAN, ResNet18, load_emofan, load_resnet18, save_emofan, save_resnet18
 from emokit.training.config import Config, read_config
 from emokit.training.distributed import gather_batch
 from emokit.training.losses import category_loss, regression_loss
@@ -32,15 +33,24 @@ def faces():
     return samples.head(48), samples.tail(16)
 
 
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Weights that give stage 2 its FAN."""
+    path = tmp_path_factory.mktemp("start") / "fan.safetensors"
+    save_emofan(EmoFAN(width=16, input_size=64), path)
+    return str(path)
+
+
 @pytest.mark.parametrize(
     ("network", "modality"),
     [
         ("resnet18", "O+R"), ("resnet18", "F+R+C+D"), ("emofan", "F+R"), ("emofan", "O+R+C+A+S"), ("emofan", "O+R+C+A+S+D"),
     ],
 )  # fmt: skip
-def test_rows_of_table_5_are_one_line(faces, tmp_path, monkeypatch, network, modality):
+def test_rows_of_table_5_are_one_line(faces, start, tmp_path, monkeypatch, network, modality):
     monkeypatch.setattr("emokit.inference.landmarks.pooch.os_cache", lambda name: tmp_path / "cache")
-    result = fit(Config(**TINY, network=network, modality=modality, out=tmp_path / "run"), *faces)
+    weights = start if network == "emofan" else None
+    result = fit(Config(**TINY, network=network, modality=modality, weights=weights, out=tmp_path / "run"), *faces)
     assert ("accuracy" in result) == ("C" in modality)
     assert {"rmse_valence", "sagr_arousal", "pcc_valence", "ccc_arousal"} <= set(result)
     assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
@@ -56,12 +66,57 @@ def test_the_baseline_starts_from_imagenet_or_from_a_run(tmp_path):
     before = ResNet18(width=16, input_size=64)
     save_resnet18(before, tmp_path / "run.safetensors")
     bare = {k: v for k, v in before.state_dict().items() if not k.startswith("fc.")}
-    torch.save(bare | {"fc.weight": torch.zeros(1000, 128), "fc.bias": torch.zeros(1000)}, tmp_path / "imagenet.pth")
-    for name, keep_head in (("run.safetensors", True), ("run.safetensors", False), ("imagenet.pth", False)):
+    imagenet = bare | {"fc.weight": torch.zeros(1000, 128), "fc.bias": torch.zeros(1000)}
+    torch.save({k: v for k, v in imagenet.items() if "num_batches" not in k}, tmp_path / "imagenet.pth")
+    torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in imagenet.items()}}, tmp_path / "wrapped.pth")
+    for name, keep_head in (
+        ("run.safetensors", True), ("run.safetensors", False), ("imagenet.pth", False), ("wrapped.pth", False),
+    ):  # fmt: skip
         config = Config(**TINY, network="resnet18", modality="O+R", weights=str(tmp_path / name), keep_head=keep_head)
         after = build(config).state_dict()
         assert all(torch.equal(after[k], v) for k, v in bare.items())
         assert torch.equal(after["fc.weight"], before.fc.weight) == keep_head
+
+
+def test_weights_of_another_layout_are_refused(tmp_path):
+    state = ResNet18(width=16).state_dict()
+    for change, message in (
+        ({f"encoder.{k}": v for k, v in state.items()}, "tensors are missing, such as conv1.weight; give a ResNet-18"),
+        ({k: v for k, v in state.items() if "layer4.1" not in k}, "tensors are missing, such as layer4.1"),
+        (state | {"layer5.weight": torch.zeros(3)}, "1 tensors are unknown, such as layer5.weight"),
+        (ResNet18(width=8).state_dict(), "tensors have another shape, such as conv1.weight"),
+        ([3], "such as conv1.weight"),
+    ):
+        torch.save(change, tmp_path / "other.pth")
+        with pytest.raises(ValueError, match=f"weights: .*other.pth does not fit.* {message}"):
+            build(Config(**TINY, network="resnet18", modality="O+R", weights=str(tmp_path / "other.pth")))
+    save_emofan(EmoFAN(width=32, input_size=64), tmp_path / "wide.safetensors")
+    with pytest.raises(ValueError, match="have another shape, such as .*; set width"):
+        build(Config(**TINY, weights=str(tmp_path / "wide.safetensors")))
+
+
+@pytest.mark.parametrize("recipe", ["affectnet", "afew_va", "sewa"])
+def test_an_affect_head_never_learns_from_a_random_fan(tmp_path, recipe):
+    with pytest.raises(ValueError, match="weights: none are given.*weights=FILE.*landmark_epochs"):
+        fit(read_config(recipe, out=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_demo_fan_is_announced_where_pictures_may_be_photographs(faces, start, tmp_path, monkeypatch):
+    class Recomputed(Exception):
+        pass
+
+    def recompute(*_):
+        raise Recomputed
+
+    monkeypatch.setattr("emokit.training.run.recompute_landmarks", recompute)
+    config = Config(**TINY, modality="F+R", weights=start, out=tmp_path / "run", train={"dataset": "affectnet"})
+    with pytest.warns(UserWarning, match="fan: 'demo' has seen only drawings.*fan=FILE"), pytest.raises(Recomputed):
+        fit(config, *faces)
+    with warnings.catch_warnings(record=True) as said, pytest.raises(Recomputed):
+        warnings.simplefilter("always")
+        fit(config.model_copy(update={"fan": start, "out": tmp_path / "other"}), *faces)
+    assert not [w for w in said if "drawings" in str(w.message)]
 
 
 def test_stage_two_freezes_fan(faces, tmp_path):

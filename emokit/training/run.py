@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ from emokit.inference.quiet import interruptible, quiet
 from emokit.models import EXPRESSIONS, EmoFAN, load_emofan, load_resnet18, save_emofan, save_resnet18
 from emokit.training.config import Config, Data
 from emokit.training.module import AffectModule, FaceModule, LandmarkModule, Optimiser, affect_metrics
-from emokit.training.network import build
+from emokit.training.network import build, check_start
 from emokit.training.progress import Curves, LastCheckpoint
 from emokit.training.record import finished, weights_file, write_json
 from emokit.training.sampler import FaceSampler, balanced_weights
@@ -93,15 +94,16 @@ def fit(
     Raises
     ------
     ValueError
-        ``config.out`` holds a run of another configuration or other samples, or a sample has no
-        valence or arousal.
+        ``config.out`` holds a run of another configuration or other samples, a sample has no
+        valence or arousal, or EmoFAN has no trained FAN to start from.
     """
+    check_start(config)
     train = read(config.train) if train is None else train
     validation = read(config.validation) if validation is None else validation
     if result := finished(config, train, validation):
         return result
     if config.has("F"):
-        fan = load_emofan(config.fan)
+        fan = _fan(config)
         train, validation = (recompute_landmarks(samples, fan) for samples in (train, validation))
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     model = build(config)
@@ -177,6 +179,18 @@ def evaluate(model: nn.Module, samples: pd.DataFrame, batch_size: int = 32) -> d
             module = kind(model, Optimiser(), None, 0)
             found |= trainer.validate(module, loader, verbose=False)[0]
     return {name: float(value) for name, value in found.items()}
+
+
+def _fan(config: Config) -> EmoFAN:
+    """The network that recomputes landmarks for F; the demo's is announced where pictures may be photographs."""
+    if config.fan == "demo" and config.train.dataset != "rendered":
+        warnings.warn(
+            "fan: 'demo' has seen only drawings, and F recomputes the landmarks of your pictures with it; for "
+            "photographs give fan=FILE, an EmoFAN that has learnt their landmarks ('emonet-8' is the paper's), or "
+            "keep the data set's own landmarks with O instead of F",
+            stacklevel=3,
+        )
+    return load_emofan(config.fan)
 
 
 def _teacher(
