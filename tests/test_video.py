@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import signal
 from fractions import Fraction
+from functools import partial
 
 import av
 import cv2
@@ -12,9 +13,10 @@ from test_shipped_data import DATA
 
 from emokit.data import landmarks_of, read_table
 from emokit.evaluation import ccc
-from emokit.inference import CascadeDetector, Faces, WholeImage, following, predict
+from emokit.inference import CascadeDetector, Faces, WholeImage, decoding, following, predict
 from emokit.inference.decoding import VideoError, frame_count, read_frames
 from emokit.inference.following import VideoReader
+from emokit.inference.parts import Parts
 from emokit.inference.tracking import overlap
 from emokit.inference.video import predict_video
 from emokit.models import EmoFAN, ResNet18, load_emofan
@@ -211,6 +213,39 @@ def test_times_are_the_containers(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("even.mp4", {}),
+        ("variable.mp4", {"times": [0, 40, 47, 300, *range(1000, 4_168, 33)]}),
+        ("damaged.mkv", {"damaged": 4, "junk": b"\0\0\0\1\x65"}),
+        ("unsought.avi", {}),
+        ("one.mp4", {"group": 200}),
+    ],
+)
+def test_a_late_start_gives_the_same_frames(tmp_path, name, options, monkeypatch):
+    path, converted, upright = write_video(tmp_path / name, pictures(100), **options), [], decoding._upright
+    monkeypatch.setattr(decoding, "_upright", lambda *given: converted.append(1) or upright(*given))
+    whole = list(read_frames(path, on_error="skip"))
+    for start in (0.01, whole[40].time, whole[70].time + 1e-3, 99):
+        broken = []
+        del converted[:]
+        part = list(read_frames(path, start=start, on_error="skip", broken=broken))
+        expected = [frame for frame in whole if frame.time >= start]
+        assert [frame[:2] for frame in part] == [frame[:2] for frame in expected]
+        assert all((a.image == b.image).all() for a, b in zip(part, expected, strict=True))
+        assert len(converted) == len(expected)
+        assert len(broken) == (name == "damaged.mkv" and start < 0.2)
+
+
+def test_a_late_start_decodes_from_the_key_frame_before(tmp_path):
+    path = write_video(tmp_path / "long.mp4", pictures(100))
+    with decoding.opened(path) as (container, stream):
+        number, time = decoding._key_frame_before(container, stream, 2.9)
+        assert number > 40 and time == number / 20
+        assert next(container.decode(stream)).time == time
+
+
+@pytest.mark.parametrize(
     ("a", "b", "c", "d"), [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0), (-1, 0, 0, 1)]
 )
 def test_frames_are_upright(tmp_path, a, b, c, d):
@@ -264,6 +299,58 @@ def test_a_file_that_ends_too_soon_is_reported(tmp_path):
     assert broken[-1]["frame"] == len(frames) and "before the file does" in broken[-1]["problem"]
 
 
+def test_each_part_keeps_its_own_broken_frames(demo, tmp_path, monkeypatch):
+    """So that the report of a call that was stopped is whole, and parts don't grow with the video."""
+    read = decoding._decoded
+
+    def broken(*given):
+        for k, (when, item) in enumerate(read(*given)):
+            yield when, ("a test" if k % 3 == 1 else item)
+
+    monkeypatch.setattr(decoding, "_decoded", broken)
+    path, out = write_video(tmp_path / "bad.mp4", pictures(24)), tmp_path / "out.parquet"
+    options = {"every": 2, "chunk": 6, "progress": False}
+    with pytest.raises(ZeroDivisionError):
+        predict_video(path, demo, out, Blind(6, lambda: 1 / 0), **options)
+    states = [state["broken"] for state in Parts(out, {}).states]
+    assert [[entry["frame"] for entry in state] for state in states] == [[13], [7, 10], [1, 4]]
+    with pytest.warns(UserWarning, match="left out 8 broken frames"):
+        predict_video(path, demo, out, Blind(), **options)
+    assert pd.read_csv(tmp_path / "out_broken.csv")["frame"].tolist() == list(range(1, 24, 3))
+
+
+class Blind:
+    """Sees nobody, and does something at one of its looks."""
+
+    def __init__(self, at=None, then=None):
+        self._looks, self._at, self._then = 0, at, then
+
+    def __call__(self, image):
+        self._looks += 1
+        if self._looks == self._at:
+            self._then()
+        return Faces(np.empty((0, 4)), np.empty(0))
+
+
+def test_a_call_without_a_frame_leaves_nothing(demo, tmp_path):
+    path = write_video(tmp_path / "cut.avi", pictures(30))
+    path.write_bytes(path.read_bytes()[: path.read_bytes().index(b"movi") + 4])
+    assert frame_count(path), "its header can be read"
+    with pytest.raises(VideoError, match="cut.avi"):
+        predict_video(path, demo, tmp_path / "out.parquet", progress=False)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_the_video_itself_is_not_overwritten(demo, tmp_path):
+    path = write_video(tmp_path / "odd.parquet.mp4", pictures(2))
+    linked = tmp_path / "out.parquet"
+    linked.symlink_to(path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="out.parquet is the video itself"):
+        predict_video(path, demo, linked, progress=False)
+    assert path.read_bytes() == before
+
+
 def test_files_that_are_no_videos_are_named(demo, tmp_path):
     (tmp_path / "zero.mp4").touch()
     (tmp_path / "text.mp4").write_text("no video " * 50)
@@ -286,9 +373,16 @@ def test_files_that_are_no_videos_are_named(demo, tmp_path):
         ({"every": 0}, "every is at least 1"),
         ({"limit": 0}, "limit is at least 1"),
         ({"on_error": "ignore"}, "'raise' or 'skip'"),
+        ({"every": 2.5}, "every is at least 1, and whole; got 2.5"),
+        ({"batch_size": True}, "batch_size is at least 1"),
+        ({"confidence": 2}, r"confidence is in \[0, 1\], got 2"),
+        ({"video": True}, "True is no camera"),
+        ({"video": -1}, "-1 is no camera; they are numbered from 0"),
+        ({"video": "https://example.org/a.mp4"}, "https://example.org/a.mp4 is an address, not a file; download"),
     ):
         with pytest.raises(ValueError, match=message):
-            predict_video(CALL, demo, tmp_path / "out.parquet", **options)
+            predict_video(**{"video": CALL, "model": demo, "out": tmp_path / "out.parquet"} | options)
+        assert not list(tmp_path.glob("out*"))
 
 
 class Camera:
@@ -323,3 +417,21 @@ def test_a_camera_runs_until_it_is_stopped(demo, tmp_path, monkeypatch):
         predict_video(0, demo, tmp_path / "cut.parquet", Watched(), every=4, progress=False)
     with pytest.raises(VideoError, match="camera 1 cannot be opened"):
         predict_video(1, demo, tmp_path / "none.parquet", progress=False)
+
+
+@pytest.mark.parametrize("shown", [0, 5])
+def test_a_camera_that_stops_by_itself_is_reported(demo, tmp_path, monkeypatch, shown):
+    class Failing(Camera):
+        def read(self):
+            self.shown += 1
+            return (True, np.zeros((48, 64, 3), np.uint8)) if self.shown <= shown else (False, None)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Failing)
+    call = partial(predict_video, 0, demo, tmp_path / "out.parquet", Blind(), progress=False)
+    if shown:
+        with pytest.warns(UserWarning, match=r"camera 0 stopped after 5 frames \([0-9.]+ s\)"):
+            assert call().exists()
+    else:
+        with pytest.raises(VideoError, match="camera 0 is there but shows nothing"):
+            call()
+        assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ class Parts:
         if self.out.suffix != ".parquet":
             raise ValueError(f"{self.out} does not end in .parquet; rename it")
         self.folder = self.out.with_name(f"{self.out.name}.unfinished")
-        about_path = self.folder / "_about.json"
-        ours = about_path.exists()
+        self._about_path = self.folder / "_about.json"
+        ours = self._about_path.exists()
         self.finished = self.out.exists()
         if self.finished:
             self._refuse_others(self.out, _metadata(self.out, "about"))
@@ -42,25 +43,21 @@ class Parts:
                 shutil.rmtree(self.folder)
             return
         if self.files or (self.folder.exists() and not ours):
-            self._refuse_others(self.folder, json.loads(about_path.read_text()) if ours else None)
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / f".about.{os.getpid()}"
-        beside.write_text(json.dumps(about, indent=2))
-        beside.replace(about_path)
+            self._refuse_others(self.folder, json.loads(self._about_path.read_text()) if ours else None)
 
     @property
     def files(self) -> list[Path]:
         return sorted(self.folder.glob("part-*.parquet"))
 
     @property
-    def state(self) -> dict[str, Any] | None:
-        """What the last part was written with; None before the first."""
-        files = self.files
-        return _metadata(files[-1], "state") if files else None
+    def states(self) -> Iterator[dict[str, Any]]:
+        """What the parts were written with, the last one first."""
+        return (_metadata(file, "state") for file in reversed(self.files))
 
     def write(self, table: pa.Table, state: dict[str, Any]) -> None:
-        """Add a part."""
+        """Add a part; the first one makes the folder, so that a call that fails before it leaves nothing."""
+        if not self.files:
+            self._begin()
         beside = self.folder / f".part.{os.getpid()}"
         pq.write_table(_with_metadata(table, "state", state), beside)
         beside.replace(self.folder / f"part-{len(self.files):06}.parquet")
@@ -76,6 +73,12 @@ class Parts:
         beside.replace(self.out)
         shutil.rmtree(self.folder)
         return self.out
+
+    def _begin(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        beside = self.folder / f".about.{os.getpid()}"
+        beside.write_text(json.dumps(self.about, indent=2))
+        beside.replace(self._about_path)
 
     def _refuse_others(self, path: Path, before: dict[str, Any] | None) -> None:
         if before is None:

@@ -15,13 +15,14 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from emokit.data.tables import BOX, write_table
-from emokit.inference.decoding import Frame, Video, frame_count, read_frames
+from emokit.inference.decoding import Frame, Video, frame_count, is_camera, read_frames, refuse_overwriting
 from emokit.inference.faces import Detector, described
 from emokit.inference.following import VideoReader
 from emokit.inference.landmarks import network_fingerprint
+from emokit.inference.modes import evaluating
 from emokit.inference.parts import Parts
 from emokit.inference.prepare import ready
-from emokit.inference.reading import check
+from emokit.inference.reading import check, check_count
 
 
 def predict_video(
@@ -33,7 +34,7 @@ def predict_video(
     every: int = 8,
     gap: float = 1.0,
     confidence: float = 0.3,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     chunk: int = 256,
     limit: int | None = None,
     flip: bool = False,
@@ -66,8 +67,8 @@ def predict_video(
         Seconds without a sight of a person after which the same face is a new person.
     confidence : float
         Least mean height of the landmarks' peaks, in [0, 1]; where it is lower, nobody is seen.
-    batch_size : int
-        Faces that go through the network together at most.
+    batch_size : int, optional
+        Faces that go through the network together at most; by default as in `predict`.
     chunk : int
         Frames after which a part is written.
     limit : int, optional
@@ -89,19 +90,26 @@ def predict_video(
     Raises
     ------
     VideoError
-        The file is missing, empty, no video or without a picture; or a frame is broken.
+        The file is missing, empty, no video or without a picture; a frame is broken; or the camera
+        shows nothing.
     ValueError
-        ``out`` belongs to another video, network or option, or has another suffix.
+        ``out`` belongs to another video, network or option, has another suffix, or is the video; or
+        an option is out of its range.
+
+    Warns
+    -----
+    UserWarning
+        Broken frames are left out, or the camera stops by itself.
     """
     check(model, on_error)
-    for option, number in (
-        ("every", every),
-        ("chunk", chunk),
-        ("batch_size", batch_size),
-        ("limit", 1 if limit is None else limit),
-    ):
-        if number < 1:
-            raise ValueError(f"{option} is at least 1, got {number}")
+    counts = {"every": every, "chunk": chunk, "batch_size": batch_size, "limit": limit}
+    for option, number in counts.items():
+        if number is not None:
+            check_count(option, number)
+    if not 0 <= confidence <= 1:
+        raise ValueError(f"confidence is in [0, 1], got {confidence}")
+    camera = is_camera(video)
+    refuse_overwriting(video, Path(out))
     reader = VideoReader(ready(model), detector, gap=gap, confidence=confidence, batch_size=batch_size, flip=flip)
     about = {
         "video": _video_fingerprint(video),
@@ -118,51 +126,52 @@ def predict_video(
     parts = Parts(out, about)
     if parts.finished:
         return parts.out
-    if isinstance(video, int) and parts.files:
+    if camera and parts.files:
         raise ValueError(
             f"{parts.folder} holds what a camera showed until its process was killed; pandas.read_parquet reads it: "
             "choose another out, or delete it"
         )
-    state = parts.state or {"frame": 0, "broken": [], "reader": reader.tracker.state}
-    reader.tracker.state, broken = state["reader"], state["broken"]
+    state = next(parts.states, {"frame": 0, "broken": [], "reader": reader.tracker.state})
+    reader.tracker.state = state["reader"]
+    broken: list[dict] = []  # since the last part, which has those before it
     frames = read_frames(video, state["frame"], limit, on_error=on_error, broken=broken)
-    schema, name = _schema(model.expressions), str(video) if not isinstance(video, int) else f"camera {video}"
+    schema, name = _schema(model.expressions), f"camera {video}" if camera else str(video)
     tables: list[pa.Table] = []
-    training = model.training
-    model.eval()
     written = state["frame"]
-    bar = tqdm(desc="frames", total=total, initial=written, unit=" frames", disable=not progress)
 
     def write() -> None:
         parts.write(pa.concat_tables(tables or [schema.empty_table()]), state)
         tables.clear()
+        del broken[: len(state["broken"])]
 
-    try:
-        for window in _windows(frames, every):
-            table = reader(window).assign(video=name)
-            table["id"] = [
-                f"{Path(name).stem}/{f:06}_{p}" for f, p in zip(table["frame"], table["person"], strict=True)
-            ]
-            tables.append(pa.Table.from_pandas(table, schema, preserve_index=False))
-            state = {"frame": window[-1].number + 1, "broken": list(broken), "reader": reader.tracker.state}
-            bar.update(state["frame"] - bar.n)
-            if state["frame"] - written >= chunk:
+    bar = tqdm(desc="frames", total=total, initial=written, unit=" frames", disable=not progress)
+    with evaluating(model), bar:
+        try:
+            for window in _windows(frames, every):
+                table = reader(window).assign(video=name)
+                table["id"] = [
+                    f"{Path(name).stem}/{f:06}_{p}" for f, p in zip(table["frame"], table["person"], strict=True)
+                ]
+                tables.append(pa.Table.from_pandas(table, schema, preserve_index=False))
+                state = {"frame": window[-1].number + 1, "broken": list(broken), "reader": reader.tracker.state}
+                bar.update(state["frame"] - bar.n)
+                if state["frame"] - written >= chunk:
+                    write()
+                    written = state["frame"]
+        except KeyboardInterrupt:
+            if not camera:
+                raise
+        finally:
+            if tables:
                 write()
-                written = state["frame"]
-    except KeyboardInterrupt:
-        if not isinstance(video, int):
-            raise
-    finally:
-        if tables:
-            write()
-        bar.close()
-        model.train(training)
     if not parts.files:
         write()
+    broken = [frame for state in parts.states for frame in state["broken"]] + broken
+    report = parts.out.with_name(f"{parts.out.stem}_broken.csv")
+    if broken:
+        write_table(pd.DataFrame(broken).sort_values("frame"), report)
     parts.finish()
     if broken:
-        report = parts.out.with_name(f"{parts.out.stem}_broken.csv")
-        write_table(pd.DataFrame(broken), report)
         warnings.warn(
             f"left out {len(broken)} broken frame{'s'[: len(broken) > 1]} of {video}; {report} lists them", stacklevel=2
         )
@@ -177,7 +186,7 @@ def _windows(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
 
 def _video_fingerprint(video: Video) -> str:
     """Of a file by its length and ends, because hashing hours of film takes minutes."""
-    if isinstance(video, int):
+    if is_camera(video):
         return f"camera {video}"
     path = Path(video)
     if not path.is_file():
