@@ -157,7 +157,20 @@ def test_weights_that_are_none_are_named(weights):
         smooth(table([0], [0.1]), weights)
 
 
+def test_two_videos_of_one_name_are_smoothed_apart():
+    """a/call.mp4 and b/call.mp4, whose rows have the same ids."""
+    one, two = (table(range(9), np.linspace(-1, end, 9)).assign(video=f"{end}/call.mp4") for end in (0, 1))
+    both = pd.concat((one, two), ignore_index=True)
+    found = smooth(both)
+    assert found["id"].equals(both["id"])
+    np.testing.assert_allclose(found["valence"], [*smooth(one)["valence"], *smooth(two)["valence"]])
+    with pytest.raises(ValueError, match="a person twice.*several videos told apart by a column 'video'"):
+        smooth(both.drop(columns="video"))
+
+
 def test_wrong_tables_are_named():
+    with pytest.raises(ValueError, match="the predictions have no column 'valence'; they have id"):
+        smooth(table([0], [0.1]).drop(columns="valence"))
     with pytest.raises(ValueError, match="no column 'frame'; they have id, valence"):
         smooth(pd.DataFrame({"id": ["a"], "valence": [0.1]}))
     with pytest.raises(ValueError, match="frame 7 holds a person twice"):

@@ -1,3 +1,6 @@
+import shutil
+from functools import partial
+
 import av
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,10 +11,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from test_shipped_data import DATA
 
-from emokit.data import read_table
+from emokit.data import read_table, write_table
 from emokit.inference import VideoError
 from emokit.inference.decoding import Frame, read_frames
-from emokit.plots import COLOURS, Player, affect_traces, annotate_video, trajectory
+from emokit.plots import COLOURS, Player, affect_traces, annotate, annotate_video, trajectory
 from emokit.plots.annotate import CircumplexPanel, annotated
 
 CALL = DATA / "clip" / "call.mp4"
@@ -114,6 +117,43 @@ def test_what_cannot_be_annotated_is_named_and_leaves_nothing(table, tmp_path):
         with pytest.raises(kind, match=message):
             annotate_video(**options)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_video_itself_is_not_overwritten(table, tmp_path):
+    video, link = tmp_path / "call.mp4", tmp_path / "link.mp4"
+    shutil.copy(CALL, video)
+    link.symlink_to(video)
+    for out in (video, link):
+        with pytest.raises(ValueError, match=f"{out.name} is the video itself"):
+            annotate_video(video, table, out, progress=False)
+    assert video.read_bytes() == CALL.read_bytes()
+
+
+def test_missing_columns_are_named_before_anything_is_drawn(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(annotate, "read_frames", None)
+    for column in ("frame", "person", "x0", "expression", "arousal", "landmarks"):
+        for draw in (partial(annotate_video, out=tmp_path / "out.mp4"), Player):
+            with pytest.raises(ValueError, match=f"the predictions have no column '{column}'"):
+                draw(CALL, table.drop(columns=column))
+    for column in ("frame", "person", "time", "expression", "arousal"):
+        with pytest.raises(ValueError, match=f"the predictions have no column '{column}'"):
+            affect_traces(table.drop(columns=column))
+    with pytest.raises(ValueError, match="the true ones have no column 'time'"):
+        affect_traces(table, truth=table.drop(columns="time"))
+    with pytest.raises(ValueError, match="the true ones have no column 'valence'"):
+        Player(CALL, table, table.drop(columns="valence"))
+    for height in (0, 99.5):
+        with pytest.raises(ValueError, match="height is a whole number of pixels, at least 64; got"):
+            annotate_video(CALL, table, tmp_path / "out.mp4", height=height)
+    two = pd.concat((table, table)).assign(video=["a.mp4"] * len(table) + ["b.mp4"] * len(table))
+    with pytest.raises(ValueError, match=r"of 2 videos; choose one: table\[table\['video'\] == 'a.mp4'\]"):
+        affect_traces(two)
+
+
+def test_traces_are_read_from_files(table, tmp_path):
+    write_table(table, tmp_path / "table.parquet")
+    lines = affect_traces(tmp_path / "table.parquet", truth=DATA / "clip" / "truth.csv").axes[0].lines
+    np.testing.assert_allclose(lines[0].get_ydata(), lines[1].get_ydata(), atol=0.01)
 
 
 def test_the_player_holds_what_the_page_needs(table):

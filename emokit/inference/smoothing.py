@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from emokit.data.tables import Table, read_table
+from emokit.data.tables import Table
+from emokit.inference.frames import read_frames_table
 
 RELEASE = (0.1, 0.1, 0.15, 0.25, 0.4)
 
@@ -39,13 +40,10 @@ def smooth(predictions: Table, weights: Sequence[float] | None = RELEASE) -> pd.
     Raises
     ------
     ValueError
-        No column ``frame``, a person twice in one frame, or weights that are none.
+        No column ``frame``, ``valence`` or ``arousal``, a person twice in one frame, or weights that are
+        none.
     """
-    predictions = read_table(predictions)
-    if "frame" not in predictions:
-        raise ValueError(
-            f"the predictions have no column 'frame'; they have {', '.join(map(str, predictions.columns))}"
-        )
+    predictions = read_frames_table(predictions, "frame", "valence", "arousal")
     smoothed = predictions.copy()
     if weights is None or predictions.empty:
         return smoothed
@@ -74,7 +72,10 @@ def smooth(predictions: Table, weights: Sequence[float] | None = RELEASE) -> pd.
 def _averages(values: NDArray, frames: NDArray[np.int64], weights: NDArray) -> NDArray[np.float64]:
     """Of one person's ``values`` (n, k) at rising ``frames`` (n,)."""
     if (np.diff(frames) == 0).any():
-        raise ValueError(f"frame {frames[:-1][np.diff(frames) == 0][0]} holds a person twice; frames are unique")
+        raise ValueError(
+            f"frame {frames[:-1][np.diff(frames) == 0][0]} holds a person twice; frames are unique, "
+            "and several videos told apart by a column 'video'"
+        )
     total, sums = np.zeros(len(frames)), np.zeros(values.shape)
     for back in range(min(len(weights), len(frames))):
         age = frames[back:] - frames[: len(frames) - back]

@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from tqdm.auto import tqdm
 
-from emokit.data.tables import BOX, Table, landmarks_of, read_table
-from emokit.inference.decoding import Frame, frame_count, read_frames
+from emokit.data.tables import BOX, Table, landmarks_of
+from emokit.inference.decoding import Frame, frame_count, read_frames, refuse_overwriting
+from emokit.inference.frames import read_frames_table
 from emokit.plots.circumplex import COLOURS, INK, circumplex
 
 _CLOCK = 90_000  # ticks per second: frames keep their times, whatever the rate
 _SHIFT = 4  # binary places of OpenCV's coordinates
 _MARK = (0, 229, 255)
+_LEAST_HEIGHT = 64
+DRAWN = ("frame", "person", *BOX, "expression", "valence", "arousal", "landmarks")
 
 
 def annotate_video(
@@ -48,11 +51,11 @@ def annotate_video(
     ----------
     video : path
     predictions : DataFrame or path
-        From `predict_video`, or from `smooth`.
+        From `predict_video`, or from `smooth`, of one video.
     out : path
         Ends in ``.mp4``. H.264 where PyAV has an encoder, else MPEG-4.
     height : int
-        Of the new picture, in pixels.
+        Of the new picture, in pixels, at least 64.
     trail : float
         Seconds for which a point's way stays on the circumplex.
     start, stop : float
@@ -65,12 +68,17 @@ def annotate_video(
     VideoError
         ``video`` cannot be read.
     ValueError
-        ``out`` has another suffix, or no frame lies between ``start`` and ``stop``.
+        ``out`` has another suffix or is ``video`` itself, ``predictions`` lacks a column or holds several
+        videos, ``height`` is too small, or no frame lies between ``start`` and ``stop``.
     """
     out = Path(out)
     if out.suffix != ".mp4":
         raise ValueError(f"{out} does not end in .mp4; rename it")
-    drawn = _drawn(video, read_table(predictions), height, trail, start, stop)
+    refuse_overwriting(video, out)
+    if height < _LEAST_HEIGHT or height != int(height):
+        raise ValueError(f"height is a whole number of pixels, at least {_LEAST_HEIGHT}; got {height}")
+    predictions = read_frames_table(predictions, *DRAWN, one_video=True)
+    drawn = _drawn(video, predictions, int(height), trail, start, stop)
     total = frame_count(video) if start == 0 and stop == np.inf else None
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
@@ -170,11 +178,9 @@ def _drawn(
     rows = predictions.groupby("frame").indices
     height -= height % 2  # of which encoders take even numbers only
     panel, width = CircumplexPanel(height, trail), None
-    for frame in read_frames(video, on_error="skip"):
+    for frame in read_frames(video, start=start, on_error="skip"):
         if frame.time >= stop:
             return
-        if frame.time < start:
-            continue
         if width is None:
             width = 2 * round(frame.image.shape[1] * height / frame.image.shape[0] / 2)
         seen = predictions.iloc[rows.get(frame.number, [])]

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from emokit.data.tables import Table, read_table
-from emokit.plots.annotate import annotate_video
+from emokit.data.tables import Table
+from emokit.inference.frames import read_frames_table
+from emokit.plots.annotate import DRAWN, annotate_video
 from emokit.plots.circumplex import COLOURS, INK
-from emokit.plots.video import AFFECT, with_breaks
+from emokit.plots.video import AFFECT, TRACED, with_breaks
 
 
 class Player(anywidget.AnyWidget):
@@ -65,14 +66,16 @@ class Player(anywidget.AnyWidget):
         stop: float = np.inf,
         height: int = 360,
     ) -> None:
-        shown = _between(predictions, start, stop)
+        # Before the video is annotated, which takes a while.
+        shown = _between(read_frames_table(predictions, *TRACED, *DRAWN, one_video=True), start, stop)
+        if truth is not None:
+            truth = _between(read_frames_table(truth, *TRACED, name="the true ones", one_video=True), start, stop)
         persons = sorted(int(person) for person in shown["person"].unique())
         if not persons:
             raise ValueError(f"nobody is seen from {start} to {stop} s; choose another part")
         with tempfile.TemporaryDirectory() as folder:
             path = annotate_video(video, shown, Path(folder) / "annotated.mp4", height=height, start=start, stop=stop)
             annotated = path.read_bytes()
-        truth = None if truth is None else _between(truth, start, stop)
         traces = {
             "start": start,
             "colours": {name: COLOURS.get(name, INK) for name in shown["expression"].unique()},
@@ -90,8 +93,7 @@ class Player(anywidget.AnyWidget):
         return proposal["value"]
 
 
-def _between(table: Table, start: float, stop: float) -> pd.DataFrame:
-    table = read_table(table)
+def _between(table: pd.DataFrame, start: float, stop: float) -> pd.DataFrame:
     return table[table["time"].between(start, stop, inclusive="left")]
 
 

@@ -10,32 +10,38 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from emokit.data.tables import Table
+from emokit.inference.frames import read_frames_table
 from emokit.plots.circumplex import COLOURS, FAINT, INK, circumplex
 
 AFFECT = {"valence": "#0072b2", "arousal": "#d55e00"}
+TRACED = ("person", "frame", "time", *AFFECT)
 
 
-def affect_traces(
-    predictions: pd.DataFrame, smoothed: pd.DataFrame | None = None, truth: pd.DataFrame | None = None
-) -> Figure:
+def affect_traces(predictions: Table, smoothed: Table | None = None, truth: Table | None = None) -> Figure:
     """Valence and arousal of every person over time, above a band of the expressions.
 
     Lines end where frames are missing.
 
     Parameters
     ----------
-    predictions : DataFrame
-        From `predict_video`.
-    smoothed : DataFrame, optional
+    predictions : DataFrame or path
+        From `predict_video`, of one video.
+    smoothed : DataFrame or path, optional
         From `smooth`: drawn over ``predictions``, which turn pale; the band is then its.
-    truth : DataFrame, optional
+    truth : DataFrame or path, optional
         With ``frame``, ``time``, ``person``, ``valence`` and ``arousal``; dashed.
 
     Raises
     ------
     ValueError
-        ``predictions`` has no row.
+        ``predictions`` has no row, or a table lacks a column or holds several videos.
     """
+    predictions = read_frames_table(predictions, *TRACED, "expression", one_video=True)
+    if smoothed is not None:
+        smoothed = read_frames_table(smoothed, *TRACED, "expression", name="the smoothed ones", one_video=True)
+    if truth is not None:
+        truth = read_frames_table(truth, *TRACED, name="the true ones", one_video=True)
     persons = sorted(predictions["person"].unique())
     if not persons:
         raise ValueError("nobody is seen in these predictions, so there is no trace")
@@ -72,14 +78,15 @@ def affect_traces(
     return figure
 
 
-def trajectory(predictions: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def trajectory(predictions: Table, ax: Axes | None = None) -> Axes:
     """One person's way on the circumplex, from dark to light; a ring where it begins, a dot where it ends.
 
     Raises
     ------
     ValueError
-        ``predictions`` has no row, or more than one person.
+        ``predictions`` has no row, more than one person or video, or lacks a column.
     """
+    predictions = read_frames_table(predictions, *TRACED, one_video=True)
     persons = predictions["person"].unique()
     if len(persons) != 1:
         raise ValueError(
