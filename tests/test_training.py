@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.multiprocessing as mp
+from PIL import Image
 from torch import distributed
 
 from emokit.data import sample_faces
@@ -354,6 +355,28 @@ def test_two_processes_train_under_torchrun(faces, tmp_path):
     result = json.loads((tmp_path / "two" / "result.json").read_text())
     assert "ccc_valence" in result and (tmp_path / "two" / "teacher" / "model.safetensors").exists()
     assert run.stdout.count(f'"ccc_valence": {result["ccc_valence"]}') == 2  # every process has the metrics
+
+
+def test_other_pictures_boxes_or_landmarks_are_another_run(faces, tmp_path):
+    train, validation = faces[0].head(3), faces[1]
+    images = [tmp_path / f"{k}.png" for k in range(3)]
+    for image in images:
+        Image.new("RGB", (8, 8)).save(image)
+    train = train.assign(image=[str(image) for image in images])
+    config = Config(**TINY, network="resnet18", modality="O+R", out=tmp_path / "run")
+    assert finished(config, train, validation) is None
+    (config.out / "result.json").write_text('{"ccc_valence": 0.5}')
+    os.utime(images[0], (1, 1))  # as a copy has it
+    assert finished(config, train, validation) == {"ccc_valence": 0.5}
+    moved = train.assign(landmarks=[None, *train["landmarks"][1:]])
+    elsewhere = train.assign(image=[str(images[1]), *train["image"][1:]])
+    for other in (train.assign(x0=train["x0"] + 1), moved, elsewhere):
+        with pytest.raises(ValueError, match="holds a run with train faces"):
+            finished(config, other, validation)
+    content = images[2].read_bytes()
+    images[2].write_bytes(content[:-1] + b"!")  # of the same size
+    with pytest.raises(ValueError, match="holds a run with train faces"):
+        finished(config, train, validation)
 
 
 def test_a_prolonged_run_has_no_result_until_it_ends(faces, tmp_path):

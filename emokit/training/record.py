@@ -8,12 +8,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from PIL.Image import Image
 
+from emokit.data.tables import BOX
 from emokit.training.config import Config
 
 # What may change between a run and its continuation.
 _FREE = {"epochs", "landmark_epochs", "workers", "out"}
+_READ = 64  # pictures whose content tells one data set from another
 
 
 def finished(config: Config, train: pd.DataFrame, validation: pd.DataFrame) -> dict[str, float] | None:
@@ -58,5 +62,37 @@ def weights_file(config: Config) -> Path:
 
 
 def _fingerprint(samples: pd.DataFrame) -> str:
-    labels = samples[[c for c in ("id", "expression", "valence", "arousal") if c in samples]]
-    return hashlib.sha256(pd.util.hash_pandas_object(labels, index=False).to_numpy().tobytes()).hexdigest()[:16]
+    """Of all that training reads of ``samples``: labels, boxes, landmarks and pictures.
+
+    A picture counts by its path and size: the content of 450,000 takes as long to read as an epoch, their
+    sizes take seconds. So that pictures of equal size count too, `_READ` of them, evenly spread, are read.
+    Times of change do not count, because a copy of the same data has others.
+    """
+    names = ("id", "image", "expression", "valence", "arousal", *BOX)
+    columns = samples[[name for name in names if name in samples]]
+    if "image" in columns:
+        paths = [str(image) if _is_path(image) else "" for image in samples["image"]]
+        columns = columns.assign(image=paths, size=[_size(path) for path in paths])
+    digest = hashlib.sha256(pd.util.hash_pandas_object(columns, index=False).to_numpy().tobytes())
+    for cell in samples.get("landmarks", ()):
+        digest.update(cell.encode() if isinstance(cell, str) else np.asarray(cell, np.float32).tobytes())
+    images = samples["image"].to_numpy() if "image" in samples else np.empty(0)
+    for row in np.unique(np.linspace(0, len(images) - 1, min(_READ, len(images))).round().astype(int)):
+        if _size(images[row]) >= 0:
+            digest.update(Path(images[row]).read_bytes())
+    for image in images:
+        if isinstance(image, np.ndarray | Image):
+            digest.update(np.asarray(image).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _is_path(image: object) -> bool:
+    return isinstance(image, str | os.PathLike)
+
+
+def _size(image: object) -> int:
+    """Bytes of the file; -1 where there is none, which the first batch will say better."""
+    try:
+        return os.stat(image).st_size if _is_path(image) and image else -1
+    except OSError:
+        return -1
