@@ -128,6 +128,21 @@ def test_the_index_of_a_table_does_not_matter():
     pd.testing.assert_frame_equal(report, cleaning_report(SAMPLES, table, ["culture"]))
 
 
+def test_ids_that_look_like_numbers_survive_csv(tmp_path):
+    samples = SAMPLES.head(4).assign(id=["001", "002", "1", "2"])
+    table = cleaned_list(samples, decisions(("001", "wrong"), ("1", "correct", "fear")))
+    write_table(table, tmp_path / "list.csv")
+    laid = apply_cleaned(samples, tmp_path / "list.csv")
+    assert laid["id"].tolist() == ["002", "1", "2"] and laid["expression"].iloc[1] == "fear"
+
+
+def test_labels_of_categories_are_replaced():
+    samples = SAMPLES.assign(expression=SAMPLES["expression"].where(SAMPLES["expression"] != "sad", "happy"))
+    samples["expression"] = samples["expression"].astype("category")
+    table = cleaned_list(samples, DECIDED)
+    assert table["expression"][1] == "sad" and apply_cleaned(samples, table)["expression"][1] == "sad"
+
+
 def test_lists_of_ids_alone_correct_nothing():
     laid = apply_cleaned(SAMPLES, SAMPLES[["id"]].head(100))
     pd.testing.assert_frame_equal(laid, SAMPLES.head(100))
@@ -165,6 +180,12 @@ def test_what_the_papers_layout_cannot_hold_is_named(tmp_path):
     unnamed = SAMPLES.assign(expression=SAMPLES["expression"].where(SAMPLES.index != 9, "bored"))
     with pytest.raises(ValueError, match=f"'{IDS[9]}' has no expression of AffectNet's .'bored'"):
         write_cleaned_pickle(unnamed, table.drop(columns="expression"), tmp_path)
+    shared = SAMPLES.assign(image=SAMPLES["image"].where(SAMPLES.index != 9, SAMPLES["image"][0]))
+    with pytest.raises(ValueError, match=f"'{IDS[0]}' and '{IDS[9]}' share a picture"):
+        write_cleaned_pickle(shared, table, tmp_path)
+    without = SAMPLES.assign(image=SAMPLES["image"].where(SAMPLES.index != 9, None))
+    with pytest.raises(ValueError, match=f"'{IDS[9]}' names no picture"):
+        write_cleaned_pickle(without, table, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -269,10 +290,20 @@ def test_the_report_counts_what_was_removed_and_why():
     assert why["removed"].sum() == 5 and why.loc["corrected", "corrected"] == 2
     who = report[report["by"] == "annotator"].set_index("value")
     assert who.loc["anna", ["faces", "removed", "corrected"]].tolist() == [8, 5, 2]
+    assert whole.filter(like="removed_").to_dict() == dict.fromkeys(
+        [f"removed_{name}" for name in ("wrong", "unsure", "no_face", "bad_crop", "duplicate")], 1
+    )
     for by in ("expression", "age_band", "culture"):
         rows = report[report["by"] == by].set_index("value")
+        assert rows.filter(like="removed_").sum(axis=1).equals(rows["removed"].astype(float))
         assert rows["faces"].to_dict() == SAMPLES[by].value_counts().to_dict()
         assert rows["removed"].sum() == 5 and rows["corrected"].sum() == 2
+
+
+def test_who_agrees_is_counted_by_name():
+    both = DECIDED.assign(annotator=["anna, ben", *["anna"] * 6, "ben"])
+    report = cleaning_report(SAMPLES, cleaned_list(SAMPLES, both), [])
+    assert report[report["by"] == "annotator"].set_index("value")["faces"].to_dict() == {"anna": 7, "ben": 2}
 
 
 def test_a_group_that_loses_more_is_found():
@@ -284,7 +315,12 @@ def test_a_group_that_loses_more_is_found():
     assert rows.loc["B", "difference"] == pytest.approx(rows.loc["B", "share"] - rows.loc["A", "share"])
     assert (report.loc[report["by"] == "expression", "finding"] == "").all()
     words = report_in_words(report)
-    assert "group: B loses more than the rest" in words and "expression: no value is shown to lose" in words
+    gone = rows.loc["B", "removed"]
+    assert (
+        "group: B loses more than the rest" in words
+        and f"; wrong {gone:.0f}." in words
+        and "expression: no value is shown to lose" in words
+    )
     assert words.splitlines()[0].startswith(f"Cleaning removed {report['removed'][0]} of 480 faces")
 
 

@@ -225,6 +225,8 @@ def test_every_face_is_in_the_queue_once(judged):
     doubted = ~queue["reason"].isin(["audit", "rest"])
     assert queue.loc[~queue["reason"].eq("audit"), "score"].is_monotonic_decreasing
     assert (queue["why"] != "").equals(queue["reason"] != "rest") and doubted.any()
+    spoken = queue["why"].str.contains("model says")
+    assert queue["doubted"].equals(spoken) and (queue["doubted"] & (queue["reason"] == "rule")).any()
     failing = set(PLANTED["id"][~check(PLANTED)["consistent"]])
     assert set(queue["id"][queue["reason"] == "rule"]) == failing
 

@@ -121,7 +121,7 @@ def test_a_bad_rule_is_named(text, tmp_path):
         read_rules(tmp_path / "mine.yaml")
 
 
-@pytest.mark.parametrize("text", ["sad: [", "- sad", "", "sad"])
+@pytest.mark.parametrize("text", ["sad: [", "- sad", "", "sad", "sad: valence < 0\nsad: valence < 0.1"])
 def test_files_that_hold_no_rules_are_named(text, tmp_path):
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(ValueError, match="mine.yaml"):

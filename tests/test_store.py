@@ -685,6 +685,7 @@ def test_a_project_that_moves(tmp_path):
         ("sqlite://", ValueError, "in memory ends with the kernel"),
         ("mysql://host/faces", ValueError, "SQLite or PostgreSQL, not in mysql"),
         ("://", ValueError, "is no database URL"),
+        ("postgresql://me:secret@127.0.0.1:1/faces", ConnectionError, "does not answer; see that the server"),
         (
             "postgresql+pg8000://me:secret@/faces?unix_sock={tmp}/none",
             ConnectionError,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from emokit.data.tables import landmarks_column, landmarks_of, read_table, write_table
+from emokit.data.tables import Chunks, landmarks_column, landmarks_of, read_table, write_table
 
 POINTS = np.random.default_rng(0).uniform(0, 500, (3, 68, 2))
 
@@ -40,6 +40,14 @@ def test_landmarks_survive_the_column(points):
     np.testing.assert_array_equal(landmarks_of(table), points)
 
 
+def test_ids_of_csv_are_text(tmp_path):
+    ids = ["007", "1", "1e3", " 8", "true"]
+    write_table(pd.DataFrame({"id": ids, "x": range(5)}), tmp_path / "samples.csv")
+    assert read_table(tmp_path / "samples.csv")["id"].tolist() == ids
+    chunks = dict(Chunks(tmp_path / "samples.csv", 2).read(range(3)))
+    assert [name for rows in chunks.values() for name in rows["id"]] == ids
+
+
 def test_wrong_tables_are_named(tmp_path):
     path = tmp_path / "samples.csv"
     with pytest.raises(ValueError, match="no column 'id'; it has x"):
@@ -48,6 +56,9 @@ def test_wrong_tables_are_named(tmp_path):
         read_table(pd.DataFrame({"id": ["a", "b", "a"]}))
     with pytest.raises(ValueError, match="row 2: a repeated id \\(7\\)"):
         read_table(pd.DataFrame({"id": [7, 8, 7]}))
+    path.write_text('id,x\na,1\n"",2\n')
+    with pytest.raises(ValueError, match="samples.csv, row 1: an empty id"):
+        read_table(path)
     with pytest.raises(ValueError, match="row 1: an empty id"):
         read_table(pd.DataFrame({"id": ["a", None]}))
     path.write_text("id,landmarks\na,1;2;3\n")

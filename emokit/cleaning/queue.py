@@ -58,7 +58,8 @@ def review_queue(
     DataFrame
         All columns of ``samples``; ``score`` in [0, 1], higher for more doubtful labels; ``reason``:
         "duplicate", "rule", "label score", "disagreement", "audit", or "rest" where nothing speaks
-        against the label; ``why``, everything that does, in words.
+        against the label; ``why``, everything that does, in words; ``doubted``, whether the model is
+        among what does.
 
     Raises
     ------
@@ -77,9 +78,11 @@ def review_queue(
         found += by_model(samples, predictions)
     quality = np.ones(len(samples))
     reason, why = np.full(len(samples), "rest", dtype=object), np.full(len(samples), "", dtype=object)
+    doubted = np.zeros(len(samples), bool)
     for evidence in found:
         quality *= evidence.quality
         reason[evidence.rows[reason[evidence.rows] == "rest"]] = evidence.reason
+        doubted[evidence.rows] |= evidence.reason in ("label score", "disagreement")
         for row, words in zip(evidence.rows, evidence.why, strict=True):
             why[row] += f"; {words}" if why[row] else words
     score = 1 - quality
@@ -87,7 +90,8 @@ def review_queue(
     drawn = rng.permutation(np.flatnonzero(reason == "rest"))[: int(audit * len(samples))]
     reason[drawn], why[drawn] = "audit", "drawn at random"
     order = _spread(np.argsort(-score, kind="stable"), drawn, audit)
-    return samples.assign(score=score, reason=reason, why=why).iloc[order].reset_index(drop=True)
+    table = samples.assign(score=score, reason=reason, why=why, doubted=doubted)
+    return table.iloc[order].reset_index(drop=True)
 
 
 def _spread(order: NDArray[np.int64], drawn: NDArray[np.int64], share: float) -> NDArray[np.int64]:

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 BOX = ["x0", "y0", "x1", "y1"]
 Table = pd.DataFrame | str | os.PathLike
-_AS_TEXT = {"id": str}  # ids of CSV, else 007 would be 7, and NA empty
+_AS_TEXT = {"id": str}  # ids of CSV, else 007 would be 7
 
 
 def read_table(table: Table) -> pd.DataFrame:
@@ -92,7 +92,7 @@ class Chunks:
             return
         with _named_errors(self._table):
             if self._table.suffix == ".csv":
-                yield from pd.read_csv(self._table, chunksize=self.size, converters=_AS_TEXT)
+                yield from pd.read_csv(self._table, chunksize=self.size, dtype=_AS_TEXT)
                 return
             # Pages, because pyarrow would otherwise take in whole row groups.
             with pq.ParquetFile(self._table, buffer_size=2**20, pre_buffer=False) as file:
@@ -141,14 +141,11 @@ def _check_ids(faces: pd.DataFrame, path: Path | None) -> None:
     where = path or "the table"
     if "id" not in faces:
         raise ValueError(f"{where} has no column 'id'; it has {', '.join(map(str, faces.columns))}")
-    for problem, rows in (
-        ("an empty", faces["id"].isna() | faces["id"].eq("")),
-        ("a repeated", faces["id"].duplicated()),
-    ):
+    for problem, rows in (("an empty", faces["id"].isna()), ("a repeated", faces["id"].duplicated())):
         if rows.any():
             row = int(np.argmax(rows))
             cell = faces["id"].astype(object).iloc[row]
-            raise ValueError(f"{where}, row {row}: {problem} id ({cell!r}); ids are unique")
+            raise ValueError(f"{where}, row {row}: {problem} id ({cell!r}); ids are unique, and NA is none")
 
 
 def _as_faces(faces: pd.DataFrame, path: Path | None, first: int = 0) -> pd.DataFrame:
@@ -171,7 +168,7 @@ def _read_file(path: Path, **options: Any) -> pd.DataFrame:
     if path.suffix not in readers:
         raise ValueError(f"{path} is neither .csv nor .parquet; convert it to one of them")
     if path.suffix == ".csv":
-        options["converters"] = _AS_TEXT
+        options["dtype"] = _AS_TEXT
     with _named_errors(path):
         return readers[path.suffix](path, **options)
 
