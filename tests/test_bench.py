@@ -1,17 +1,21 @@
 """The benchmark on a tiny network: what it writes, not how fast it is."""
 
+import dataclasses
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench import __main__ as command  # noqa: E402
 from bench import steps as measured  # noqa: E402
 from bench.measure import interleaved, ratios  # noqa: E402
 from bench.page import page  # noqa: E402
+from emokit.models import EmoFAN  # noqa: E402
 
 TINY = measured.Size(
     width=16, input_size=64, batches=(2,), seconds=0, rounds=1, photos=2, exported=False, compiled=False, product=32
@@ -80,6 +84,39 @@ def test_the_page_shows_machine_steps_and_what_is_left_out(results):
     for expected in ("- processor: ", "- torch: ", "## Demo network, batch 2", "| default |", "of the product"):
         assert expected in text
     assert str(Path.home()) not in text and "None" not in text and "nan" not in text
+
+
+def tiny():
+    torch.manual_seed(0)
+    return EmoFAN(width=16, depth=1, input_size=64).eval()
+
+
+def test_compiled_networks_are_measured_with_their_drift(monkeypatch):
+    called = []
+    monkeypatch.setattr(torch, "compile", lambda call, **_: lambda images: called.append(1) or call(images))
+    size = dataclasses.replace(TINY, compiled=True)
+    steps = dict(measured.steps(size))
+    assert {"full-size network compiled, batch 8", "demo network compiled, batch 8"} <= set(steps)
+    step = measured._compiled(tiny(), size)
+    rows = {row["way"]: row for row in step["rows"]}
+    assert called and step["seconds of the first call"] > 0
+    assert rows["compiled"]["largest"] < 1e-4 and rows["compiled"]["ratio"] > 0
+    assert rows["plain"]["largest"] is None
+
+
+def test_a_gpu_is_measured_with_its_drift(monkeypatch):
+    """On a processor that plays the GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    for kind in (torch.Tensor, torch.nn.Module):
+        monkeypatch.setattr(kind, "cuda", lambda self: self)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # processors without bfloat16 use float32
+        step = measured._gpu(tiny(), TINY)
+    rows = {row["way"]: row for row in step["rows"]}
+    assert list(rows) == ["plain", "float32", "bfloat16"] and step["batch"] == 8
+    assert rows["float32"]["valence"] < 1e-4 and 0 <= rows["bfloat16"]["valence"] < 0.1
+    assert page({"machine": {}, "quick": False, "load": 0.0, "finished": True, "steps": {"GPU": step}}).count("e-") >= 2
 
 
 def test_another_machine_begins_anew(results, tmp_path):
