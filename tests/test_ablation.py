@@ -6,7 +6,7 @@ import pytest
 from emokit.data import noisy_labels, sample_faces, write_table
 from emokit.evaluation import compare
 from emokit.models import EmoFAN, save_emofan
-from emokit.training import Config, configure
+from emokit.training import Config, configure, fit
 from emokit.training.ablation import ROWS, ablation
 
 
@@ -59,3 +59,19 @@ def test_results_stand_beside_the_papers(run):
     both = compare(table, "table5", {"noisy labels": "AffectNet"})
     assert set(both["row"]) == {"ResNet-18  F+R+C", "ResNet-18  O+R", "EmoFAN  F+R+C"}
     assert both["seeds"].eq(2).all()
+
+
+def test_without_seeds_the_configurations_counts(run, monkeypatch):
+    config, rows, table = run
+    trained = []
+
+    def only_known(run, *args, **options):
+        trained.append(run.seed)
+        return fit(run, *args, **options)
+
+    monkeypatch.setattr("emokit.training.ablation.fit", only_known)
+    again = ablation(config.model_copy(update={"seed": 1}), rows=rows)
+    assert set(trained) == {1} and again["seed"].eq(1).all()
+    expected = table[table["seed"] == 1].reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, expected)
+    assert configure(config.model_copy(update={"seed": 5}), modality="O+R").seed == 5

@@ -12,7 +12,8 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from PIL import Image
-from torch import distributed
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from emokit.data import sample_faces
 from emokit.models import EmoFAN, ResNet18, load_emofan, load_resnet18, save_emofan, save_resnet18
@@ -215,7 +216,10 @@ def _one_process(rank: int, port: int, folder: str) -> None:
     loss = _global_loss(weight, *(x[part] for x in data))
     loss.backward()
     distributed.all_reduce(weight.grad)  # data-parallel training averages gradients
-    torch.save((loss.detach(), weight.grad / 2), f"{folder}/{rank}.pt")
+    step = _step()
+    parallel = DistributedDataParallel(step)
+    parallel({name: rows[rank * 3 : rank * 3 + 3] for name, rows in _batch().items()}).backward()
+    torch.save((loss.detach(), weight.grad / 2, _gradients(step)), f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
 
@@ -234,15 +238,54 @@ def _global_loss(weight, x, classes, valence, arousal):
     return category_loss(logits, classes) + regression_loss(v, a, valence, arousal, weights)
 
 
+class Step(nn.Module):
+    """Stage 2's training step as the module that is made data-parallel, as Lightning does it."""
+
+    def __init__(self, module: AffectModule) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch):
+        return self.module.training_step(batch, 0)
+
+
+def _step() -> Step:
+    torch.manual_seed(5)
+    student, teacher = EmoFAN(width=16, input_size=64), EmoFAN(width=16, input_size=64)
+    module = AffectModule(student, augment=None, seed=1, teacher=teacher)
+    module.setup("fit")
+    return Step(module).eval()  # settled, since statistics of batch norm are each process's own
+
+
+def _batch() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(6)
+    return {
+        "image": torch.randint(0, 256, (6, 3, 64, 64), generator=generator, dtype=torch.uint8),
+        "landmarks": torch.zeros(6, 68, 2),
+        "expression": torch.tensor([0, 3, -1, -1, -1, 5]),  # a process's own mean is not the batch's
+        "valence": torch.rand(6, generator=generator),
+        "arousal": torch.rand(6, generator=generator),
+    }
+
+
+def _gradients(step: Step) -> dict[str, torch.Tensor]:
+    return {name: p.grad for name, p in step.module.model.named_parameters() if p.grad is not None}
+
+
 def test_two_processes_have_the_loss_and_gradient_of_one(tmp_path):
     weight, data = _problem()
     loss = _global_loss(weight, *data)
     loss.backward()
+    step = _step()
+    step(_batch()).backward()
+    alone = _gradients(step)
+    assert any(gradient.abs().max() > 1e-2 for gradient in alone.values())
     mp.spawn(_one_process, args=(29_500 + os.getpid() % 500, str(tmp_path)), nprocs=2)
     for rank in (0, 1):
-        other, gradient = torch.load(tmp_path / f"{rank}.pt")
+        other, gradient, gradients = torch.load(tmp_path / f"{rank}.pt")
         assert abs(other - loss) < 1e-5
         torch.testing.assert_close(gradient, weight.grad, rtol=0, atol=1e-5)
+        torch.testing.assert_close(gradients, alone, rtol=0, atol=1e-5)
 
 
 def test_ranks_share_an_epoch():
@@ -279,6 +322,23 @@ def test_metrics_clip_and_leave_out_missing_labels():
         ("epocs: 3", "run.yaml, epocs: Extra inputs"),
         ("width: wide", "run.yaml, width: .*'wide'"),
         ("network: resnet18\nmodality: O+R+A", "resnet18 has no attention"),
+        ("width: -3", "run.yaml, width: .*greater than or equal to 4"),
+        ("width: 18", r"width \(18\) a multiple of 4"),
+        ("input_size: 100", r"input_size \(100\) one of 64"),
+        ("batch_size: 0", "run.yaml, batch_size: .*greater than or equal to 2"),
+        ("epochs: -5", "run.yaml, epochs: "),
+        ("landmark_epochs: -1", "run.yaml, landmark_epochs: "),
+        ("settle: -1", "run.yaml, settle: "),
+        ("seed: -1", "run.yaml, seed: "),
+        ("context: 0.5", "run.yaml, context: "),
+        ("workers: -1", "run.yaml, workers: "),
+        ("augment: {flip: 7}", "run.yaml, augment: .*flip is between 0 and 1, got 7"),
+        ("augment: {rotation: -7}", "run.yaml, augment: .*rotation is between 0 and 180"),
+        ("precision: fp7", "run.yaml, precision: .*'bf16-mixed'"),
+        ("optimiser: {learning_rate: -1}", "run.yaml, optimiser.learning_rate"),
+        ("landmark_optimiser: {beta2: 1}", "run.yaml, landmark_optimiser.beta2"),
+        ("optimiser: {step: 0}", "run.yaml, optimiser.step"),
+        ("train: {noise: {wrog: 0.1}}", "run.yaml, train.noise: .*'wrog'; choose from wrong, spread, misplaced, seed"),
         ("- 3", "one 'name: value' per line"),
         ("a: [", "not YAML"),
     ],
@@ -288,6 +348,14 @@ def test_wrong_configurations_are_named(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         read_config(path)
+
+
+@pytest.mark.parametrize("name", ["train", "validation"])
+def test_empty_tables_are_named(faces, tmp_path, name):
+    tables = dict(zip(("train", "validation"), faces, strict=True))
+    tables[name] = tables[name].head(0)
+    with pytest.raises(ValueError, match=f"^{name}: the samples table has no rows"):
+        fit(Config(**TINY, network="resnet18", modality="O+R", out=tmp_path / "run"), **tables)
 
 
 def command(folder, faces, *changes):

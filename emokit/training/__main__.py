@@ -22,8 +22,10 @@ def main() -> None:
     kind.add_argument("--folds", type=int, metavar="K", help="K-fold cross-validation by person (5 in the paper)")
     kind.add_argument("--evaluate", metavar="WEIGHTS", help="measure a network on the recipe's validation faces")
     kind.add_argument("--speed", action="store_true", help="time an epoch against the same network trained naively")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the ablation")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[], help="of the ablation, instead of seed=…")
     args = parser.parse_intermixed_args()
+    if args.seeds and not args.ablation:
+        parser.error("--seeds belongs to --ablation; one run has seed=…")
     changes = {}
     for pair in args.changes:
         name, equals, value = pair.partition("=")

@@ -39,7 +39,7 @@ ROWS = (
 )
 
 
-def ablation(config: Config, seeds: Sequence[int] = (0,), rows: Sequence[Row] = ROWS) -> pd.DataFrame:
+def ablation(config: Config, seeds: Sequence[int] = (), rows: Sequence[Row] = ROWS) -> pd.DataFrame:
     """Train every row of Tables 5 and 6 with every seed.
 
     Parameters
@@ -48,7 +48,8 @@ def ablation(config: Config, seeds: Sequence[int] = (0,), rows: Sequence[Row] = 
         What the rows share; ResNet-18 gets a quarter of its ``width``, as in the paper. ``out``
         gets a folder per network, and the result as ``ablation.csv``.
     seeds : sequence of int
-        Of initial weights, order of faces, augmentation and shake-shake weights.
+        Of initial weights, order of faces, augmentation and shake-shake weights; without any, the
+        configuration's.
     rows : sequence of Row
 
     Returns
@@ -59,7 +60,7 @@ def ablation(config: Config, seeds: Sequence[int] = (0,), rows: Sequence[Row] = 
     """
     train, validation = read(config.train), read(config.validation)
     results = []
-    for seed in seeds:
+    for seed in seeds or (config.seed,):
         for row in tqdm(rows, f"ablation, seed {seed}", disable=None):
             folder = _train(config, row.changes | {"seed": seed}, train, validation)
             results.append(_measure(folder, validation).assign(**row._asdict(), seed=seed))
@@ -69,12 +70,13 @@ def ablation(config: Config, seeds: Sequence[int] = (0,), rows: Sequence[Row] = 
     return table
 
 
-def configure(config: Config, seed: int = 0, **changes: Any) -> Config:
+def configure(config: Config, seed: int | None = None, **changes: Any) -> Config:
     """The run of one row: ``config`` with ``changes``, in a folder of its own under ``config.out``.
 
     A row with D is taught by the row without it, which must be trained first.
     """
-    changes = {"network": config.network, "modality": config.modality} | changes | {"seed": seed}
+    changes = {"network": config.network, "modality": config.modality} | changes
+    changes["seed"] = config.seed if seed is None else seed
     changed = changes | {"out": config.out / "-".join(str(value) for value in changes.values()).replace("+", "")}
     if changes["network"] == "resnet18":
         changed |= {"weights": None, "width": config.width // 4, "landmark_epochs": 0}

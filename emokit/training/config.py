@@ -12,6 +12,7 @@ The kit's own recipes lie in ``emokit/training/recipes`` and go by their names.
 from __future__ import annotations
 
 import os
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from emokit.data.augment import Augment
+from emokit.data.noise import noisy_labels
 from emokit.training.module import Optimiser
 
 _HERE = Path(__file__).parent / "recipes"
@@ -46,6 +48,15 @@ class Data(Strict):
     dataset: Literal["rendered", "affectnet", "afew_va", "sewa", "table"] = "rendered"
     options: dict[str, Any] = Field(default_factory=dict)
     noise: dict[str, int | float] = Field(default_factory=dict)
+
+    @field_validator("noise")
+    @classmethod
+    def _known_noise(cls, value: dict[str, int | float]) -> dict[str, int | float]:
+        known = [name for name in signature(noisy_labels).parameters if name != "samples"]
+        unknown = [name for name in value if name not in known]
+        if unknown:
+            raise ValueError(f"there is no noise named {unknown[0]!r}; choose from {', '.join(known)}")
+        return value
 
 
 class Config(Strict):
@@ -80,8 +91,8 @@ class Config(Strict):
         Draw every expression equally often.
     context : float
         Room around the crop for augmentation; see `FaceDataset`.
-    precision : str
-        Lightning's, such as "bf16-mixed"; "auto" takes it where the hardware has it.
+    precision : {"auto", "32-true", "bf16-mixed", "16-mixed"}
+        Lightning's; "auto" takes "bf16-mixed" where the hardware has it.
     compile : bool
         Run the network through ``torch.compile``.
     workers : int
@@ -95,27 +106,27 @@ class Config(Strict):
     network: Literal["emofan", "resnet18"] = "emofan"
     modality: str = "O+R+C+A+S"
     loss: Literal["ccc", "mse", "pcc"] = "ccc"
-    width: int = 256
-    input_size: int = 256
+    width: int = Field(256, ge=4)
+    input_size: int = Field(256, ge=32)
     n_expressions: Literal[5, 8] = 8
     weights: str | None = None
     keep_head: bool = False
     fan: str = "demo"
     teacher: str | None = None
-    landmark_epochs: int = 0
-    epochs: int = 45
-    settle: int = 0
-    batch_size: int = 32
+    landmark_epochs: int = Field(0, ge=0)
+    epochs: int = Field(45, ge=1)
+    settle: int = Field(0, ge=0)
+    batch_size: int = Field(32, ge=2)
     landmark_optimiser: Optimiser = Optimiser()
     optimiser: Optimiser = Optimiser()
     augment: Augment | None = Augment()
     balanced: bool = False
-    context: float = 1.25
-    precision: str = "auto"
+    context: float = Field(1.25, ge=1)
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     compile: bool = False
-    workers: int = 0
+    workers: int = Field(0, ge=0)
     half: bool = False
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
     out: Path = Path("out/run")
 
     @field_validator("modality")
@@ -129,8 +140,22 @@ class Config(Strict):
             )
         return value
 
+    @field_validator("augment")
+    @classmethod
+    def _possible_augment(cls, value: Augment | None) -> Augment | None:
+        greatest = {"rotation": 180, "scale": 0.99, "translation": 1, "flip": 1, "gain": 1, "tint": 1}
+        for name, limit in greatest.items():
+            if value is not None and not 0 <= getattr(value, name) <= limit:
+                raise ValueError(f"{name} is between 0 and {limit}, got {getattr(value, name)}")
+        return value
+
     @model_validator(mode="after")
     def _possible(self) -> Config:
+        if self.network == "emofan" and (self.width % 4 or self.input_size % 64):
+            raise ValueError(
+                f"EmoFAN halves its channels twice and its picture six times: make width ({self.width}) a multiple "
+                f"of 4 and input_size ({self.input_size}) one of 64"
+            )
         if self.network == "resnet18" and self.landmark_epochs:
             raise ValueError("resnet18 has no landmarks to learn: set landmark_epochs to 0")
         if self.network == "resnet18" and self.has("A"):

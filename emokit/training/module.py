@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import lightning
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from emokit.data.augment import Augment
@@ -36,12 +37,12 @@ class Optimiser:
     which gets further in few epochs; such a run cannot be prolonged.
     """
 
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    beta1: float = 0.9
-    beta2: float = 0.999
-    step: int = 15
-    factor: float = 0.1
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    step: Annotated[int, Field(ge=1)] = 15
+    factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     schedule: Literal["step", "one-cycle"] = "step"
 
 

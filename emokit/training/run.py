@@ -95,11 +95,14 @@ def fit(
     ------
     ValueError
         ``config.out`` holds a run of another configuration or other samples, a sample has no
-        valence or arousal, or EmoFAN has no trained FAN to start from.
+        valence or arousal, a table has no rows, or EmoFAN has no trained FAN to start from.
     """
     check_start(config)
     train = read(config.train) if train is None else train
     validation = read(config.validation) if validation is None else validation
+    for name, samples in (("train", train), ("validation", validation)):
+        if samples.empty:
+            raise ValueError(f"{name}: the samples table has no rows; check its options, or the table that was given")
     if result := finished(config, train, validation):
         return result
     if config.has("F"):
