@@ -86,15 +86,18 @@ def open_notebook(browser, lab, folder, *sources, name="notebook", **options):
     return page
 
 
+READY = """() => {
+  const session = jupyterapp.shell.currentWidget?.sessionContext;
+  const kernel = session?.session?.kernel;
+  return session?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
+}"""
+
+
 def run_first_cell(page):
     """Run the notebook's first cell, once its kernel is ready."""
     page.locator(".jp-NotebookPanel .jp-Cell").first.click()
     # A cell that runs before that is lost, or makes JupyterLab ask for a kernel.
-    page.wait_for_function("""() => {
-      const session = jupyterapp.shell.currentWidget?.sessionContext;
-      const kernel = session?.session?.kernel;
-      return session?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
-    }""")
+    page.wait_for_function(READY)
     run_cell(page)
 
 

@@ -1,12 +1,16 @@
 """The review widget in a real browser: annotators at work in JupyterLab."""
 
+import json
 import os
 import re
+import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
-from browsing import chromium, jupyterlab, needs_chromium, open_notebook, run_cell, run_first_cell, screenshot
+from browsing import READY, chromium, jupyterlab, needs_chromium, open_notebook, run_cell, run_first_cell, screenshot
 
 from emokit.cleaning.store import Store
 from emokit.data import sample_faces
@@ -219,6 +223,54 @@ def test_keys_stay_in_the_widget(page, folder):
     page.keyboard.press("d")
     has_cells(page, 2)
     assert desk.get_attribute("data-step") == step and len(store.log()) == len(before) + 1
+
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "02_clean_labels.ipynb"
+
+
+def walk_through(page):
+    """Run the notebook as far as its review."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    (last,) = [number for number, cell in enumerate(cells) if "Review(mine" in "".join(cell["source"])]
+    page.wait_for_function(READY)
+    page.evaluate(
+        """last => {
+          const { content } = jupyterapp.shell.currentWidget;
+          content.activeCellIndex = last + 1;
+          void jupyterapp.commands.execute('notebook:run-all-above').then(() => content.scrollToItem(last, 'start'));
+        }""",
+        last,
+    )
+    return ready(page)
+
+
+def test_the_notebook_goes_on_after_a_kill(browser, lab, folder):
+    walk = folder / "walk"
+    walk.mkdir()
+    shutil.copy(NOTEBOOK, walk)
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(120_000)
+    page.goto(f"{lab}/lab/workspaces/walk/tree/walk/{NOTEBOOK.name}")
+    desk = walk_through(page)
+    desk.locator(".emo-stage").click()
+    for key in ("a", "x", "a"):
+        press(desk, key)
+    shown = desk.get_attribute("data-item")
+    screenshot(page, "notebook")
+    here = [p for p in psutil.process_iter(["cmdline", "cwd"]) if p.info["cwd"] == str(walk)]
+    (kernel,) = [p for p in here if "ipykernel_launcher" in p.info["cmdline"]]
+    kernel.kill()
+    page.get_by_role("dialog").get_by_role("button", name="Ok").click()
+    page.goto(page.url)
+    desk = walk_through(page)
+    expect(desk).to_have_attribute("data-item", shown)
+    expect(desk.locator(".emo-pace")).to_have_text("3 of 128")
+    assert Store(walk / "out" / "review.sqlite").decisions()["verdict"].tolist() == ["correct", "wrong", "correct"]
+    # What the annotator must not know, there is no filter for.
+    desk.page.keyboard.press("/")
+    names = desk.locator(".emo-filters select").evaluate_all("all => all.map(each => each.name)")
+    assert "reason" in names and not {"wrong", "true_expression"} & set(names)
+    page.close()
 
 
 def test_a_held_key_judges_one_face(page, folder):
