@@ -12,9 +12,10 @@ from matplotlib.colors import to_rgb
 from test_shipped_data import DATA
 
 from emokit.data import read_table, write_table
+from emokit.evaluation import ccc, rolling_ccc
 from emokit.inference import VideoError
 from emokit.inference.decoding import Frame, read_frames
-from emokit.plots import COLOURS, Player, affect_traces, annotate, annotate_video, trajectory
+from emokit.plots import COLOURS, Player, affect_traces, annotate, annotate_video, ccc_over_time, trajectory
 from emokit.plots.annotate import CircumplexPanel, annotated
 
 CALL = DATA / "clip" / "call.mp4"
@@ -54,6 +55,27 @@ def test_traces_end_where_frames_are_missing(table):
     assert covered == pytest.approx(150 / 20, rel=0.03)
     with pytest.raises(ValueError, match="nobody is seen"):
         affect_traces(table.head(0))
+
+
+def test_the_ccc_over_time_is_that_of_each_window(table):
+    rng = np.random.default_rng(0)
+    found = table.assign(valence=table["valence"] + rng.normal(0, 0.1, len(table)))
+    curve = rolling_ccc(found.drop(index=found.index[found["frame"] == 77]), table, window=1.0)
+    assert curve.groupby("person")["time"].min().tolist()[0] == 0.5 and curve["arousal"].min() > 1 - 1e-9
+    row = curve[(curve["person"] == 0) & (curve["frame"] == 80)].iloc[0]
+    near = (table["person"] == 0) & table["frame"].between(70, 90) & (table["frame"] != 77)
+    assert row["valence"] == pytest.approx(ccc(table["valence"][near], found["valence"][near]))
+    with pytest.raises(ValueError, match="window is a number of seconds above 0, got 0"):
+        rolling_ccc(found, table, 0)
+    with pytest.raises(ValueError, match="no person and frame is in both"):
+        rolling_ccc(found, table.assign(person=9))
+    figure = ccc_over_time({"per frame": found, "exact": table}, table)
+    assert [ax.get_title("left") for ax in figure.axes[2:]] == ["valence, person 1", "arousal, person 1"]
+    noisy, exact = figure.axes[0].lines[:2]
+    assert (noisy.get_label(), exact.get_label()) == ("per frame", "exact")
+    assert np.nanmax(noisy.get_ydata()) < np.nanmin(exact.get_ydata())
+    with pytest.raises(ValueError, match="as long as the window, 60 s; make it shorter"):
+        ccc_over_time({"exact": table}, table, 60)
 
 
 def test_a_trajectory_is_one_persons(table):

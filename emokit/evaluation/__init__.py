@@ -36,6 +36,7 @@ from emokit.evaluation.protocols import by_group, cleaned
 from emokit.evaluation.published import compare, orderings, published, published_table
 from emokit.evaluation.ratings import add_model, long_ratings, read_ratings
 from emokit.evaluation.report import matched, report
+from emokit.evaluation.rolling import rolling_ccc
 
 __all__ = [
     "accuracy",
@@ -81,6 +82,7 @@ __all__ = [
     "recalibrated",
     "report",
     "rmse",
+    "rolling_ccc",
     "sagr",
     "statement",
     "training_weights",

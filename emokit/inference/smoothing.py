@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from emokit.data.frames import read_frames_table
 from emokit.data.tables import Table
-from emokit.inference.frames import read_frames_table
 
 RELEASE = (0.1, 0.1, 0.15, 0.25, 0.4)
 

@@ -19,7 +19,7 @@ from emokit.plots.faces import (
 )
 from emokit.plots.labels import comparison, label_distribution, traces
 from emokit.plots.player import Player
-from emokit.plots.video import affect_traces, trajectory
+from emokit.plots.video import affect_traces, ccc_over_time, trajectory
 
 __all__ = [
     "COLOURS",
@@ -32,6 +32,7 @@ __all__ = [
     "answer",
     "augmentation_grid",
     "bland_altman",
+    "ccc_over_time",
     "circumplex",
     "comparison",
     "confusion",

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from tqdm.auto import tqdm
 
+from emokit.data.frames import read_frames_table
 from emokit.data.tables import BOX, Table, landmarks_of
 from emokit.inference.decoding import Frame, frame_count, read_frames, refuse_overwriting
-from emokit.inference.frames import read_frames_table
 from emokit.plots.circumplex import COLOURS, INK, circumplex
 
 _CLOCK = 90_000  # ticks per second: frames keep their times, whatever the rate

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import traitlets
 
+from emokit.data.frames import read_frames_table
 from emokit.data.tables import Table
-from emokit.inference.frames import read_frames_table
 from emokit.plots.annotate import DRAWN, annotate_video
 from emokit.plots.circumplex import COLOURS, INK
 from emokit.plots.video import AFFECT, TRACED, with_breaks

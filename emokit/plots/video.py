@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -10,11 +12,13 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from emokit.data.frames import read_frames_table
 from emokit.data.tables import Table
-from emokit.inference.frames import read_frames_table
+from emokit.evaluation.rolling import rolling_ccc
 from emokit.plots.circumplex import COLOURS, FAINT, INK, circumplex
 
 AFFECT = {"valence": "#0072b2", "arousal": "#d55e00"}
+_DASHES = ("-", "-", (0, (4, 2)), (0, (1, 1)))
 TRACED = ("person", "frame", "time", *AFFECT)
 
 
@@ -75,6 +79,51 @@ def affect_traces(predictions: Table, smoothed: Table | None = None, truth: Tabl
         lines[1].legend(handles=colours, handlelength=1, labelspacing=0.25, **beside)
     axes[-1, 0].set_xlabel("time (s)")
     figure.align_ylabels()
+    return figure
+
+
+def ccc_over_time(ways: Mapping[str, Table], truth: Table, window: float = 2.0) -> Figure:
+    """The CCC of several ways to predict, within a window that moves on frame by frame.
+
+    Parameters
+    ----------
+    ways : mapping of str to DataFrame or path
+        Such as ``{"per frame": found, "smoothed": smooth(found)}``, at most four.
+    truth : DataFrame or path
+    window : float
+        Seconds, as in `rolling_ccc`.
+
+    Raises
+    ------
+    ValueError
+        As `rolling_ccc`, or nobody is seen for as long as the window.
+    """
+    curves = {name: rolling_ccc(table, truth, window) for name, table in ways.items()}
+    persons = sorted(set().union(*(curve["person"] for curve in curves.values())))
+    if not persons:
+        raise ValueError(f"nobody is seen for as long as the window, {window:g} s; make it shorter")
+    figure, axes = plt.subplots(
+        len(persons), 2, figsize=(10, 2.2 * len(persons) + 0.4), sharex=True, sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for row, person in zip(axes, persons, strict=True):
+        for ax, (dimension, colour) in zip(row, AFFECT.items(), strict=True):
+            for number, (name, curve) in enumerate(curves.items()):
+                rows = curve[curve["person"] == person]
+                look = (
+                    {"alpha": 0.55, "linewidth": 1.2} if number == 0 else {"linewidth": 2, "linestyle": _DASHES[number]}
+                )
+                ax.plot(with_breaks(rows, "time"), with_breaks(rows, dimension), color=colour, label=name, **look)
+            who = f", person {person}" if len(persons) > 1 else ""
+            ax.set_title(f"{dimension}{who}", loc="left", fontsize=11, color=INK)
+            ax.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
+            ax.spines[["top", "right"]].set_visible(False)
+            ax.legend(frameon=False, fontsize=9, loc="lower right")
+        row[0].set_ylabel("CCC")
+    for ax in axes[-1]:
+        ax.set_xlabel("time (s)")
+    top = axes[0, 0].get_ylim()[0]
+    axes[0, 0].set_ylim(min(top, 0) - 0.05, 1.05)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Tables of a video's frames, as `smooth` and the pictures take them."""
+"""Tables of a video's frames, as smoothing, the pictures and the CCC over time take them."""
 
 from __future__ import annotations
 
