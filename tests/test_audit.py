@@ -21,7 +21,9 @@ from emokit.evaluation.audit.faces import METRICS, blocks
 from emokit.evaluation.audit.figures import Drawn, scale
 from emokit.evaluation.audit.run import faces_of
 from emokit.evaluation.audit.shares import lacking
+from emokit.evaluation.audit.statements import limits, method
 from emokit.models import EXPRESSIONS
+from emokit.plots import intersections
 
 NAMES = list(EXPRESSIONS[8])
 QUICK = {"n_resamples": 100, "n_permutations": 200}
@@ -179,7 +181,7 @@ def test_bootstrap_and_permutation_agree(monkeypatch, seed):
     key = ["group", "target", "metric"]
     both = shuffled.merge(drawn, on=key, suffixes=("", "_drawn"))
     assert set(both["test"]) == {"permutation"} and set(both["test_drawn"]) == {"bootstrap"}
-    np.testing.assert_allclose(both["p"], both["p_drawn"], atol=0.06)
+    np.testing.assert_allclose(both["p"], both["p_drawn"], atol=0.08)  # equal accuracies count as reached
 
 
 def test_bundles_of_many_persons_keep_the_errors():
@@ -251,11 +253,15 @@ def test_one_group_has_no_rest():
     )
 
 
-def test_all_equal_predictions_serve_all_alike():
+def test_all_equal_predictions_serve_nobody():
     said, samples = study()
     found = audit(said.assign(valence=0.1, arousal=0.1, expression="happy"), samples, ["age_band"], **QUICK)
     equal = found.findings[found.findings["metric"] == "CCC"]
-    assert (equal["difference"].abs() < 1e-9).all() and (equal["p"] == 1).all()
+    assert (equal["difference"].abs() < 1e-9).all() and set(equal["verdict"]) == {"undefined"}
+    assert found.tests == 9 and "no large difference" not in set(equal["verdict"])
+    said_of_it = [text for text in limits(found) if text.startswith("The model is constant")]
+    assert len(said_of_it) == 3 and "it says 0.10 for the valence of every face" in "".join(said_of_it)
+    assert not any("constant" in text for text in limits(audit(said, samples, ["age_band"], **QUICK)))
     assert (found.groups.loc[found.groups["metric"] == "PCC", "value"]).isna().all()
     # Perfect ones too.
     perfect = audit(samples, samples, ["age_band"], **QUICK).findings
@@ -453,6 +459,73 @@ def test_details_are_those_of_the_metrics():
         by_region(audit(said, samples, ["age_band"], targets=["valence"], **QUICK))
     with pytest.raises(ValueError, match="expressions were not audited"):
         confusions(audit(said, samples, ["age_band"], targets=["valence"], **QUICK))
+
+
+def test_details_of_few_persons_are_marked():
+    said, samples = study()
+    samples.loc[samples["subject"].isin(["s1", "s2", "s3"]), "age_band"] = "very old"
+    found = audit(said, samples, ["age_band"], **QUICK)
+    for table in (by_region(found), confusions(found), decompositions(found)):
+        assert (
+            table.loc[table["group"] == "very old", "few"].all() and (table["few"] == (table["effective"] < 20)).all()
+        )
+    assert not decompositions(found).query("group == 'young'")["few"].any()
+    assert not by_region(found).query("group == 'young'")["few"].all()
+    # A group is large enough, but too few of it show what is asked for.
+    sad = confusions(found).query("group == 'young' and true == 'sad'")["effective"].iloc[0]
+    own = (samples["age_band"] == "young") & (samples["expression"] == "sad")
+    faces = samples.loc[own, "subject"].value_counts()
+    assert sad == pytest.approx(faces.sum() ** 2 / (faces**2).sum())
+
+
+def test_what_was_made_is_said():
+    said, samples = study()
+    found = audit(said, samples, ["age_band"], n_resamples=30, n_permutations=50)
+    # 15 tests at 5 % need at least 600 shuffles.
+    assert found.permutations == 600 and "600 times" in "".join(method(found))
+    crossing = audit(said, samples.assign(light=np.resize(["day", "night"], len(samples))), ["light"], **QUICK)
+    assert crossing.permutations == 0
+    beyond = said.assign(valence=said["valence"].where(said["id"] != "f7", 1.5))
+    with pytest.warns(UserWarning, match="1 of 540"):
+        found = audit(beyond, samples, ["age_band"], targets="valence", n_resamples=30, n_permutations=50)
+    assert "1 of 540 predictions of valence lay outside [-1, 1] and were clipped." in limits(found)
+
+
+def test_words_of_a_csv_are_groups(tmp_path):
+    said, samples = study(persons=12)
+    samples["band"] = np.resize(["n/a", "None", "", "12", "2"], len(samples))
+    write_table(samples, tmp_path / "samples.csv")
+    found = audit(said, tmp_path / "samples.csv", ["band"], n_resamples=10, n_permutations=10)
+    assert found.groups.drop_duplicates("group").set_index("group")["n"].to_dict() == {
+        "12": 14, "2": 14, "None": 15, "n/a": 15
+    }  # fmt: skip
+    samples[["id", "band"]].to_csv(tmp_path / "groups.csv", index=False)
+    table = join_groups(samples.drop(columns="band"), tmp_path / "groups.csv")["band"]
+    assert (table == samples["band"].replace("", None)).equals(samples["band"] != "") and table.isna().sum() == 14
+    samples["band"] = np.resize(["10", "9", "2"], len(samples))
+    write_table(samples, tmp_path / "samples.csv")
+    found = audit(said, tmp_path / "samples.csv", ["band"], n_resamples=10, n_permutations=10)
+    assert list(dict.fromkeys(found.groups["group"])) == ["2", "9", "10"]
+
+
+def test_names_with_commas_stay_apart():
+    said, samples = study(persons=12)
+    samples["x"], samples["y"] = np.resize(["a", "a, b"], len(samples)), np.resize(["b, c", "c", "c"], len(samples))
+    found = audit(said, samples, ["x", "y"], n_resamples=10, n_permutations=10)
+    part = found.faces[0].partitions[-1]
+    assert part.members == [("a", "b, c"), ("a", "c"), ("a, b", "b, c"), ("a, b", "c")]
+    assert part.groups == ['a, "b, c"', "a, c", '"a, b", "b, c"', '"a, b", c']
+    ax = intersections(found, ["x", "y"])
+    assert ax.figure and len(ax.patches) == 4  # all too few
+    with pytest.raises(ValueError, match="reads like two columns that cross"):
+        audit(said, samples.rename(columns={"x": "x × z"}), ["x × z"], **QUICK)
+
+
+def test_a_table_without_a_row_is_named(tmp_path):
+    said, samples = study(persons=6)
+    write_table(samples.head(0), tmp_path / "samples.csv")
+    with pytest.raises(ValueError, match=r"samples.csv has a header and no row"):
+        audit(said, tmp_path / "samples.csv", ["age_band"], **QUICK)
 
 
 def test_the_seed_decides():

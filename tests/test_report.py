@@ -195,7 +195,12 @@ def test_tables_that_do_not_fit_are_named():
         (said.assign(valence=said["valence"].where(said["id"] != "f7")), samples, "no valence for 'f7'"),
         (said, samples.assign(arousal=samples["arousal"].where(samples.index != 7, -2)), "arousal is -2 for 'f7'"),
         (said, samples.assign(valence=np.inf), "valence is inf for 'f0', 'f1', 'f2' and 397 more"),
-        (said.assign(valence="high"), samples, "valence is not a number in every row"),
+        (
+            said,
+            samples.assign(arousal="?"),
+            r"samples: arousal is '\?' for 'f0', 'f1', 'f2' and 397 more; it is a number",
+        ),
+        (said.assign(valence="high"), samples, "predictions: valence is 'high' for 'f"),
         (said, samples.assign(subject=samples["subject"].where(samples.index != 7)), "subject is missing for 'f7'"),
     ]
     for predictions, labels, message in cases:
@@ -236,11 +241,25 @@ def test_expressions_of_another_spelling_are_not_wrong_answers():
 
 def test_predictions_beyond_the_range_are_clipped_and_counted():
     said, samples = study()
-    loud = said.assign(valence=said["valence"] * 10)
-    with pytest.warns(UserWarning, match=r"\d+ of 400 predictions of valence lie outside \[-1, 1\] and are clipped"):
+    loud = said.assign(valence=said["valence"].where(~said["id"].isin(["f1", "f2", "f3", "f4"]), 1.3))
+    with pytest.warns(UserWarning, match=r"4 of 400 predictions of valence lie outside \[-1, 1\] and are clipped"):
         table = report(loud, samples, n_resamples=10)
     clipped = report(loud.assign(valence=loud["valence"].clip(-1, 1)), samples, n_resamples=10)
     pd.testing.assert_frame_equal(table, clipped)
+
+
+def test_another_scale_is_refused_not_clipped():
+    said, samples = study()
+    with pytest.raises(ValueError, match=r"predictions: valence is -?\d+.* for 'f\d+', .* of 400 predictions of valence lie "
+                       r"outside \[-1, 1\]. Rescale the column"):  # fmt: skip
+        report(said.assign(valence=said["valence"] * 100), samples)
+    endless = said.assign(arousal=said["arousal"].where(said["id"] != "f7", np.inf))
+    with pytest.raises(ValueError, match="predictions: arousal is inf for 'f7'; 1 of 400"):
+        report(endless, samples)
+
+
+def test_one_target_needs_no_list():
+    assert set(report(*study(), targets="valence", n_resamples=10)["target"]) == {"valence"}
 
 
 def test_the_shipped_faces_can_be_reported():

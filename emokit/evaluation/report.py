@@ -18,6 +18,7 @@ from emokit.models import EXPRESSIONS
 _REGRESSION = ("RMSE", "SAGR", "PCC", "CCC")
 TARGETS = {"expression": ("accuracy",), "valence": _REGRESSION, "arousal": _REGRESSION}
 
+_BEYOND = 0.01  # share of predictions outside [-1, 1], above which the scale is another
 _ROUNDING = 1e-12  # a variance below it, of numbers in [-1, 1], is a constant's
 
 
@@ -25,7 +26,7 @@ def report(
     predictions: Table,
     samples: Table,
     *,
-    targets: Sequence[str] | None = None,
+    targets: str | Sequence[str] | None = None,
     system: str = "yours",
     setting: str = "",
     data: str | None = None,
@@ -45,9 +46,9 @@ def report(
     Parameters
     ----------
     predictions, samples : DataFrame or path
-        See `emokit.data.tables`. Labels lie in [-1, 1]; predictions beyond are clipped, with a
-        warning.
-    targets : sequence of {"expression", "valence", "arousal"}, optional
+        See `emokit.data.tables`. Labels lie in [-1, 1], and so do predictions; up to 1 % of these
+        may lie beyond and are clipped, with a warning.
+    targets : {"expression", "valence", "arousal"} or a sequence of them, optional
         By default those that samples have labels of: AFEW-VA and SEWA have no expression.
     system, setting, data : str, optional
         Columns of these names, by which `compare` finds the row of the paper to set beside.
@@ -67,7 +68,7 @@ def report(
     ------
     ValueError
         An id is missing, repeated or without prediction; a column, a prediction or a subject is
-        missing; a label lies outside [-1, 1]; samples show an expression that the network cannot
+        missing; a label, or more than 1 % of predictions, lie outside [-1, 1]; samples show an expression that the network cannot
         name (5-class predictions of 8-class samples). The message names column and id.
     """
     if n_resamples < 2 or not 0 < level < 1:
@@ -92,7 +93,7 @@ def report(
 
 
 def matched(
-    predictions: Table, samples: Table, targets: Sequence[str] | None = None
+    predictions: Table, samples: Table, targets: str | Sequence[str] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Labels and predictions of the same faces, joined and checked as `report` does.
 
@@ -142,9 +143,9 @@ def _read(table: Table, role: str) -> pd.DataFrame:
     return table.set_index(table["id"].astype(str))
 
 
-def _targets(true: pd.DataFrame, pred: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
+def _targets(true: pd.DataFrame, pred: pd.DataFrame, wanted: str | Sequence[str] | None) -> list[str]:
     labelled = [name for name in TARGETS if name in true and true[name].notna().any()]
-    chosen = labelled if wanted is None else list(wanted)
+    chosen = labelled if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
     for name in chosen:
         if name not in labelled:
             raise ValueError(f"samples have no labels of {name!r}; they have {', '.join(labelled) or 'none'}")
@@ -177,10 +178,7 @@ def _checked(target: str, labels: pd.Series, answers: pd.Series, columns: pd.Ind
                 f"{', '.join(sorted(set(map(str, strange))))}; leave those faces out, and say so"
             )
         return labels.to_numpy(), answers.to_numpy()
-    try:
-        true, pred = labels.to_numpy(np.float64), answers.to_numpy(np.float64)
-    except ValueError as error:
-        raise ValueError(f"{target} is not a number in every row ({error})") from error
+    true, pred = _numbers("samples", target, labels), _numbers("predictions", target, answers)
     wrong = ~(np.abs(true) <= 1)
     if wrong.any():
         raise ValueError(
@@ -188,11 +186,27 @@ def _checked(target: str, labels: pd.Series, answers: pd.Series, columns: pd.Ind
             "rescale the column, or leave such faces out"
         )
     beyond = np.abs(pred) > 1
-    if beyond.any():
-        warnings.warn(
-            f"{beyond.sum()} of {len(pred)} predictions of {target} lie outside [-1, 1] and are clipped", stacklevel=3
+    said = f"{beyond.sum()} of {len(pred)} predictions of {target} lie outside [-1, 1]"
+    if np.isinf(pred).any() or beyond.mean() > _BEYOND:
+        first = np.isinf(pred) if np.isinf(pred).any() else beyond
+        raise ValueError(
+            f"predictions: {target} is {pred[first][0]:g} for {_some(answers.index[first])}; {said}. Rescale the "
+            "column to [-1, 1]; where the scale is right, clip it, and say so"
         )
+    if beyond.any():
+        warnings.warn(f"{said} and are clipped", stacklevel=3)
     return true, np.clip(pred, -1, 1)
+
+
+def _numbers(table: str, target: str, column: pd.Series) -> NDArray[np.float64]:
+    """A column as numbers; one that holds something else is named with its id."""
+    numbers = pd.to_numeric(column, errors="coerce")
+    wrong = numbers.isna() & column.notna()
+    if wrong.any():
+        raise ValueError(
+            f"{table}: {target} is {column[wrong].iloc[0]!r} for {_some(column.index[wrong])}; it is a number in [-1, 1]"
+        )
+    return numbers.to_numpy(np.float64)
 
 
 def _clusters(true: pd.DataFrame) -> NDArray[np.int64]:

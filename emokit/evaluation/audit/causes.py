@@ -27,13 +27,13 @@ _OVERLAP = 0.5  # share of faces in such strata, below which nothing is said
 _NOTABLE = 0.1  # of the difference; less is not worth a word
 
 
-def causes(found: Audit, by: Sequence[str] = (LABEL,), bins: int = 8) -> pd.DataFrame:
+def causes(found: Audit, by: str | Sequence[str] = (LABEL,), bins: int = 8) -> pd.DataFrame:
     """Differences to the rest, as found and between faces made alike in each of ``by``.
 
     Parameters
     ----------
     found : Audit
-    by : sequence of str
+    by : str or sequence of str
         ``"label"``, the label of the same target, or columns of the audited samples, such as
         those of `image_quality`, `landmark_error` or `culture_match`. Numbers of more than
         ``bins`` values are put into that many bins of equally many faces.
@@ -48,13 +48,16 @@ def causes(found: Audit, by: Sequence[str] = (LABEL,), bins: int = 8) -> pd.Data
         faces, ``adjusted`` for the cause over these strata, and ``explained``, which is the former
         less the latter, each with ``_low`` and ``_high``; and ``says``: "explains it", "explains
         part", "does not explain it", "hides more" (the difference grows), "nothing to explain"
-        (it may be 0), or "can't be separated" where less than half of the faces overlap.
+        (its interval holds 0), or "can't be separated" where less than half of the faces overlap.
 
     Raises
     ------
     ValueError
-        There is no such column, it is empty for a face, or bins are fewer than 2.
+        There is no such column, it is empty for a face, there is none, or bins are fewer than 2.
     """
+    by = [by] if isinstance(by, str) else list(by)
+    if not by:
+        raise ValueError(f"by names no cause; give {LABEL!r}, or columns of the audited samples")
     if bins < 2:
         raise ValueError(f"strata need at least 2 bins, got {bins}")
     tables = [_alike(some, _strata(found, some, name, bins), name, found) for name in by for some in found.faces]
@@ -132,5 +135,11 @@ def _says(table: pd.DataFrame) -> NDArray:
     sure &= table["explained"].abs() > _NOTABLE * table["difference"].abs()
     gone = (table["adjusted_low"] <= 0) & (table["adjusted_high"] >= 0)
     smaller = table["adjusted"].abs() < table["difference"].abs()
-    cases = [table["overlap"] < _OVERLAP, sure & smaller & gone, sure & smaller, sure]
-    return np.select(cases, ["can't be separated", "explains it", "explains part", "hides more"], "does not explain it")
+    cases = {
+        "can't be separated": table["overlap"] < _OVERLAP,
+        "hides more": sure & ~smaller,
+        "nothing to explain": ~((table["difference_low"] > 0) | (table["difference_high"] < 0)),
+        "explains it": sure & gone,
+        "explains part": sure,
+    }
+    return np.select(list(cases.values()), list(cases), "does not explain it")

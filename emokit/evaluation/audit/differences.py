@@ -10,7 +10,7 @@ of persons grows. Figures are compared on scales on which they are nearly normal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -26,7 +26,9 @@ TESTED = {"expression": ("accuracy",), "valence": ("CCC", "signed error"), "arou
 _MOST_NUMBERS = 2**22  # in a block of shuffles
 
 
-def permutation_p(faces: Sequence[Faces], n_permutations: int, seed: int) -> dict[tuple[str, str], Array]:
+def permutation_p(
+    faces: Sequence[Faces], n_permutations: int, seed: int, step: Callable[[int], object] = lambda n: None
+) -> dict[tuple[str, str], Array]:
     """p-values (groups,) of the differences to the rest, two-sided; NaN where a figure is undefined.
 
     Parameters
@@ -35,6 +37,8 @@ def permutation_p(faces: Sequence[Faces], n_permutations: int, seed: int) -> dic
         Of the targets, with the same partitions of the same persons; each person in one group of
         a partition, or in none.
     n_permutations, seed : int
+    step : callable
+        Hears how many permutations more are done.
 
     Returns
     -------
@@ -66,6 +70,7 @@ def permutation_p(faces: Sequence[Faces], n_permutations: int, seed: int) -> dic
         drawn = np.abs(statistics(shuffled.transpose(0, 2, 1) @ table))
         # Equal up to rounding counts as reached; an undefined shuffle counts against the finding.
         reached += (~(drawn < found * (1 - 1e-9))).sum(axis=0)
+        step(rows)
     p = np.where(np.isnan(found), np.nan, reached / (1 + n_permutations))
     names = [(some.target, metric) for some in faces for metric in TESTED[some.target]]
     return dict(zip(names, p.T, strict=True))

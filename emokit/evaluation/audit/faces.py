@@ -76,6 +76,7 @@ class Faces:
                 p.columns,
                 [group + BESIDE + name for group in p.groups for name in names],
                 np.where(p.codes < 0, -1, p.codes * len(names) + strata),
+                [(*parts, name) for parts in p.members for name in names],
             )
             for p in self.partitions
         ]

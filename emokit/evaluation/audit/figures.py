@@ -34,13 +34,17 @@ _EDGE = 1e-9  # figures keep this distance from the ends of a scale that is infi
 class Drawn:
     """Figures of each group and of its rest, and of resamples of persons.
 
+    ``step`` hears how many resamples more are done.
+
     Attributes
     ----------
     value, rest : array, shape (groups, m)
     many, many_rest : array, shape (resamples, groups, m)
     """
 
-    def __init__(self, faces: Faces, n_resamples: int, seed: int) -> None:
+    def __init__(
+        self, faces: Faces, n_resamples: int, seed: int, step: Callable[[int], object] = lambda n: None
+    ) -> None:
         clusters, n = blocks(faces.persons, faces.n_persons, seed)
         terms, figures = terms_and_figures(faces)
         sums = faces.sums(terms, clusters, n)
@@ -53,6 +57,7 @@ class Drawn:
             parts.append(
                 (figures(some), figures(faces.rest(some)), figures(np.add.reduceat(some, faces.starts, axis=1)))
             )
+            step(len(counts))
         self.many, self.many_rest, whole = map(np.concatenate, zip(*parts, strict=True))
         self._whole = figures(np.add.reduceat(total, faces.starts))[faces.partition_of]
         self._spread = _spread(whole)[faces.partition_of]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -42,12 +43,20 @@ VERDICTS = {
     "can't tell": "the data allow both a difference worth acting on and none",
     "no large difference": "a difference worth acting on is excluded",
     "too few to say": "too few persons here or in the rest",
-    "undefined": "the metric has no value: labels and predictions are constant, or there is no rest",
+    "undefined": "the metric tells nothing: predictions are constant, or labels are, or there is no rest",
 }
 
 
-def tested(drawn: Sequence[Drawn], settings: Settings) -> tuple[pd.DataFrame, int]:
-    """The table of findings of an `Audit`, and the number of tests."""
+class Tested(NamedTuple):
+    """The table of findings of an `Audit`, the number of tests, and of permutations of each."""
+
+    findings: pd.DataFrame
+    tests: int
+    permutations: int  # 0 where no test shuffles
+
+
+def tested(drawn: Sequence[Drawn], settings: Settings, step: Callable[[int], object] = lambda n: None) -> Tested:
+    """Tests, corrections and verdicts; ``step`` hears how many permutations more are done."""
     pairs = [(some, metric) for some in drawn for metric in TESTED[some.faces.target]]
     enough = np.concatenate([some.fewer >= settings.min_size for some, _ in pairs])
     # In a column of two groups, the second differs from the first as the first from the second.
@@ -55,8 +64,8 @@ def tested(drawn: Sequence[Drawn], settings: Settings) -> tuple[pd.DataFrame, in
     table = pd.concat([_rows(some, metric, settings) for some, metric in pairs], ignore_index=True)
     # With fewer permutations, the smallest p-value would not survive the correction.
     n_permutations = max(settings.n_permutations, int(2 * (enough & ~twin).sum() / settings.alpha))
-    table["test"], p = _p_values(pairs, n_permutations, settings.seed)
-    table["p"] = np.where(enough, p, np.nan)
+    table["test"], p = _p_values(pairs, n_permutations, settings.seed, step)
+    table["p"] = np.where(enough & ~_empty_words(pairs), p, np.nan)
     family = table["p"].notna() & ~twin
     tests = int(family.sum())
     table["p_adjusted"] = np.nan
@@ -88,14 +97,23 @@ def tested(drawn: Sequence[Drawn], settings: Settings) -> tuple[pd.DataFrame, in
     order = table.assign(rank=rank).sort_values(
         ["rank", "worse", "size"], ascending=[True, False, False], kind="stable"
     )
-    return order.drop(columns="rank").reset_index(drop=True), tests
+    shuffled = (table["test"] == "permutation") & table["p"].notna()
+    return Tested(order.drop(columns="rank").reset_index(drop=True), tests, n_permutations if shuffled.any() else 0)
 
 
-def _p_values(pairs: Sequence[tuple[Drawn, str]], n_permutations: int, seed: int) -> tuple[NDArray, NDArray]:
+def _empty_words(pairs: Sequence[tuple[Drawn, str]]) -> NDArray[np.bool_]:
+    """Of every group and pair, whether it is a CCC of constant predictions: 0 for everybody, which is no equal service."""
+    constant = [metric == "CCC" and np.ptp(some.faces.pred) == 0 for some, metric in pairs]
+    return np.repeat(constant, [len(some.value) for some, _ in pairs])
+
+
+def _p_values(
+    pairs: Sequence[tuple[Drawn, str]], n_permutations: int, seed: int, step: Callable[[int], object]
+) -> tuple[NDArray, NDArray]:
     """The test of every group and pair, and its p-value."""
     faces = list(dict.fromkeys(some.faces for some, _ in pairs))
     shuffled = np.all([in_one_group(some) for some in faces], axis=0) & (faces[0].n_persons <= MOST_CLUSTERS)
-    permuted = permutation_p(faces, n_permutations, seed) if shuffled.any() else {}
+    permuted = permutation_p(faces, n_permutations, seed, step) if shuffled.any() else {}
     p = [
         np.where(shuffled, permuted.get((some.faces.target, metric), np.nan), some.p_values(metric))
         for some, metric in pairs

@@ -8,6 +8,7 @@ And nobody agreed to be sorted by their looks.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -29,6 +30,37 @@ class Partition(NamedTuple):
     columns: str  # "age_band", or "age_band × skin_tone"
     groups: list[str]
     codes: NDArray[np.int64]  # (faces,): place in ``groups``, -1 where a column is empty
+    members: list[tuple[str, ...]]  # of each of ``groups``, its value in every column
+
+
+def in_a_word(members: Sequence[str]) -> str:
+    """Name of a group by its values: ``older, dark``. Values with a comma are quoted, so that no two groups are alike."""
+    if len(members) == 1:
+        return members[0]
+    return ", ".join(json.dumps(m, ensure_ascii=False) if set(m) & set(',"') else m for m in members)
+
+
+def read_samples(samples: Table, groups: Sequence[str]) -> pd.DataFrame:
+    """Samples of which the columns of ``groups`` are text as it stands in a CSV: "None" and "n/a" are names, too.
+
+    Raises
+    ------
+    ValueError
+        As `emokit.data.read_table`, or there is no row.
+    """
+    table = read_table(samples)
+    if table.empty:
+        where = "the table of samples" if isinstance(samples, pd.DataFrame) else str(samples)
+        raise ValueError(f"{where} has a header and no row; each face is a row")
+    return table.assign(**_as_written(samples, [name for name in groups if name in table]))
+
+
+def _as_written(table: Table, columns: Sequence[str]) -> dict[str, NDArray]:
+    """Cells of ``columns`` of a CSV as text, None where nothing stands; of another table, nothing."""
+    if isinstance(table, pd.DataFrame) or Path(table).suffix != ".csv" or not len(columns):
+        return {}
+    cells = pd.read_csv(table, usecols=columns, dtype=str, keep_default_na=False)
+    return {name: cells[name].astype(object).where(cells[name] != "", None).to_numpy() for name in columns}
 
 
 def join_groups(samples: Table, groups: Table, on: str | None = None) -> pd.DataFrame:
@@ -46,12 +78,13 @@ def join_groups(samples: Table, groups: Table, on: str | None = None) -> pd.Data
     Raises
     ------
     ValueError
-        Neither column is there, a key is empty or repeated, a column is in both tables, or no
-        sample is named.
+        Neither column is there, a key is empty or repeated, a column is in both tables, no sample
+        is named, or there is no sample.
     """
-    samples = read_table(samples)
+    samples = read_samples(samples, [])
     where = "the table of groups" if isinstance(groups, pd.DataFrame) else str(groups)
     table = groups if isinstance(groups, pd.DataFrame) else _read_file(Path(groups))
+    table = table.assign(**_as_written(groups, [name for name in table if name not in ("id", "subject")]))
     keys = ["id", "subject"] if on is None else [on]
     key = next((name for name in keys if name in table), None)
     if key is None:
@@ -92,9 +125,11 @@ def partitions(samples: pd.DataFrame, columns: Sequence[str], depth: int) -> lis
                 f"samples have no column {name!r} of groups; they have {', '.join(map(str, samples.columns))}. "
                 "`join_groups` adds a table of groups"
             )
+        if TIMES in str(name):
+            raise ValueError(f"column {name!r} reads like two columns that cross; rename it without {TIMES!r}")
         if name in ("id", "subject", "image", "landmarks"):
             raise ValueError(f"{name!r} tells faces apart, not groups; choose another column")
-        codes, found = pd.factorize(samples[name].convert_dtypes(), sort=True)  # 1, not 1.0, beside an empty cell
+        codes, found = _in_order(samples[name].convert_dtypes())  # 1, not 1.0, beside an empty cell
         if not len(found):
             raise ValueError(f"column {name!r} is empty for every sample; fill it in, or leave it out")
         if len(found) > MOST:
@@ -102,7 +137,7 @@ def partitions(samples: pd.DataFrame, columns: Sequence[str], depth: int) -> lis
                 f"column {name!r} has {len(found)} different values, more than {MOST} groups; put them in bands, "
                 "as pandas.cut does, and say where you cut"
             )
-        coded[name] = codes.astype(np.int64), [str(group) for group in found]
+        coded[name] = codes.astype(np.int64), [(str(group),) for group in found]
     return [
         _crossed(together, [coded[name] for name in together])
         for size in range(1, min(depth, len(columns)) + 1)
@@ -110,12 +145,22 @@ def partitions(samples: pd.DataFrame, columns: Sequence[str], depth: int) -> lis
     ]
 
 
-def _crossed(columns: Sequence[str], coded: list[tuple[NDArray[np.int64], list[str]]]) -> Partition:
-    codes, groups = coded[0]
+def _in_order(column: pd.Series) -> tuple[NDArray[np.int64], pd.Index]:
+    """Codes and values of a column, sorted; numbers by size, also where they are text."""
+    codes, found = pd.factorize(column, sort=True)
+    numbers = pd.to_numeric(pd.Series(found, dtype=object), errors="coerce")
+    if isinstance(column.dtype, pd.CategoricalDtype) or numbers.isna().any():
+        return codes, found
+    order = np.argsort(numbers.to_numpy(np.float64), kind="stable")
+    return np.append(np.argsort(order), -1)[codes], found[order]
+
+
+def _crossed(columns: Sequence[str], coded: list[tuple[NDArray[np.int64], list[tuple[str, ...]]]]) -> Partition:
+    codes, members = coded[0]
     for more, others in coded[1:]:
         known = (codes >= 0) & (more >= 0)
         both = np.where(known, codes * len(others) + more, -1)
         present = np.unique(both[known])
-        groups = [f"{groups[k // len(others)]}, {others[k % len(others)]}" for k in present]
+        members = [members[k // len(others)] + others[k % len(others)] for k in present]
         codes = np.where(known, np.searchsorted(present, both), -1)
-    return Partition(TIMES.join(columns), groups, codes)
+    return Partition(TIMES.join(columns), [in_a_word(parts) for parts in members], codes, members)

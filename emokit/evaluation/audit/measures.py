@@ -32,12 +32,19 @@ def image_quality(samples: Table) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        A column is missing, or a box lies outside its picture.
+        A column or a number of a box is missing, or a box lies outside its picture.
     """
     samples = read_table(samples)
     missing = [name for name in ("image", *BOX) if name not in samples]
     if missing:
         raise ValueError(f"samples have no column {missing[0]!r}, without which a face's picture can't be measured")
+    empty = samples[["image", *BOX]].isna()
+    if empty.to_numpy().any():
+        row = int(empty.any(axis=1).to_numpy().argmax())
+        name = empty.columns[empty.iloc[row]][0]
+        raise ValueError(
+            f"row {row} of the samples ({samples['id'].iloc[row]!r}) has no {name}; fill it in, or leave it out"
+        )
     rows = []
     for row in samples[["id", "image", *BOX]].itertuples(index=False):
         x0, y0, x1, y1 = (max(0, round(v)) for v in row[2:])

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from emokit.data.tables import Table, read_table
+from emokit.data.tables import Table
 from emokit.evaluation.audit.faces import Faces
 from emokit.evaluation.audit.figures import Drawn, merit
-from emokit.evaluation.audit.groups import TIMES, Partition, partitions
+from emokit.evaluation.audit.groups import TIMES, Partition, partitions, read_samples
 from emokit.evaluation.audit.run import Audit, faces_of
 from emokit.evaluation.intervals import interval
 from emokit.evaluation.report import _clusters, _joined
@@ -53,7 +53,7 @@ def recalibrated(
     ValueError
         As `audit`, or there are fewer persons than folds.
     """
-    true, pred = _joined(predictions, samples)
+    true, pred = _joined(predictions, read_samples(samples, groups))
     part, persons = partitions(true, groups, len(groups))[-1], _clusters(true)
     n = int(persons.max()) + 1
     if not 2 <= folds <= n:
@@ -96,7 +96,7 @@ def training_weights(samples: Table, groups: Sequence[str], most: float = 10.0) 
         Indexed like ``samples``. `emokit.training.sampler.FaceSampler` takes it; `balanced` makes a
         table of it, for any training.
     """
-    samples = read_table(samples)
+    samples = read_samples(samples, groups)
     if most < 1:
         raise ValueError(f"most is at least 1, got {most}")
     codes = partitions(samples, groups, len(groups))[-1].codes
@@ -111,7 +111,7 @@ def balanced(samples: Table, groups: Sequence[str], most: float = 10.0, seed: in
 
     Faces that come again have ids such as ``f7/2``.
     """
-    samples = read_table(samples)
+    samples = read_samples(samples, groups)
     weights = training_weights(samples, groups, most).to_numpy()
     rng = np.random.default_rng(seed)
     drawn = samples.iloc[np.sort(rng.choice(len(samples), len(samples), p=weights / weights.sum()))].reset_index(
@@ -137,19 +137,22 @@ def compare_mitigations(found: Audit, mitigated: Mapping[str, Table], columns: S
     Returns
     -------
     DataFrame
-        ``mitigation``, ``group`` ("everyone" last), ``target``, ``metric``, ``n``, ``before``,
-        ``after``; ``change`` for the better, with ``low`` and ``high``: signed error and RMSE
-        improve when they come closer to 0.
+        ``mitigation``, ``group`` ("everyone" last), ``target``, ``metric``, ``n``, ``effective``
+        (Kish's number of persons) and ``few``, whether these are less than the audit's ``min_size``;
+        ``before``, ``after``; ``change`` for the better, with ``low`` and ``high``: signed error and
+        RMSE improve when they come closer to 0.
 
     Raises
     ------
     ValueError
-        The audit has no such columns, or as `emokit.evaluation.report`.
+        The audit has no such columns, there is no mitigation, or as `emokit.evaluation.report`.
     """
     name = TIMES.join([columns] if isinstance(columns, str) else columns)
     if name not in {part.columns for part in found.faces[0].partitions}:
         known = ", ".join(part.columns for part in found.faces[0].partitions)
         raise ValueError(f"the audit has no columns {name!r}; it has {known}")
+    if not mitigated:
+        raise ValueError("there is no mitigation to compare; give at least one name with its predictions table")
     settings, tables = found.settings, []
     before = [Drawn(_whole(some, name), settings.n_resamples, settings.seed) for some in found.faces]
     for mitigation, predictions in mitigated.items():
@@ -168,8 +171,8 @@ def compare_mitigations(found: Audit, mitigated: Mapping[str, Table], columns: S
                 ]
                 change, many = (x[..., None] for x in better)
                 low, high = interval(change, many, ["difference"], old.own, settings.level)
-                table = old.faces.counts[["group", "n"]].assign(
-                    mitigation=mitigation, target=some.target, metric=metric, before=old.value[:, k], after=new.value[:, k],
+                table = old.faces.counts[["group", "n", "effective"]].assign(
+                    few=lambda t: t["effective"] < settings.min_size, mitigation=mitigation, target=some.target, metric=metric, before=old.value[:, k], after=new.value[:, k],
                     change=change[:, 0], low=low[:, 0], high=high[:, 0],
                 )  # fmt: skip
                 tables.append(table)
@@ -181,5 +184,5 @@ def compare_mitigations(found: Audit, mitigated: Mapping[str, Table], columns: S
 def _whole(faces: Faces, columns: str) -> Faces:
     """The same faces, told apart by these columns; and everyone."""
     own = [part for part in faces.partitions if part.columns == columns]
-    everyone = Partition(EVERYONE, [EVERYONE], np.zeros(len(faces.true), dtype=np.int64))
+    everyone = Partition(EVERYONE, [EVERYONE], np.zeros(len(faces.true), dtype=np.int64), [(EVERYONE,)])
     return Faces(faces.target, faces.rows, faces.true, faces.pred, faces.persons, faces.n_persons, [*own, everyone])

@@ -1,8 +1,10 @@
-"""Whether audits find what was planted, and nothing else: ``python -m emokit.evaluation.audit.power``.
+"""Whether audits find simulated harms, and nothing else: ``python -m emokit.evaluation.audit.power``.
 
-Each simulated audit draws 150 rendered persons, who show eight faces each and stay undrawn. Every
-face, or every person, is in one of three groups of each of three columns: 400 faces a group. The
-network answers truth + a leaning of its own for each person + noise. Then one group is harmed.
+Everything is simulated: no face is rendered, and no network trained or asked. Each simulated audit
+takes the labels of 150 persons, eight faces each, as rendering would have them. Every face, or every
+person, is in one of three groups of each of three columns: 400 faces a group. Predictions are truth +
+a leaning of its own for each person + noise. Then the predictions, or the labels, of one group are
+changed as a harm would change them. (Notebook 06 renders faces and trains networks, once.)
 """
 
 from __future__ import annotations
@@ -45,15 +47,16 @@ def power(
     seed: int = 0,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """How often what was planted is found, and how often something else is.
+    """How often a simulated harm is found, and how often something else is.
 
     Parameters
     ----------
     design : {"persons", "faces"}
         All faces of a person are in one group; or each is in a group of its own.
     harm : {"none", "under-represented", "shifted labels", "low contrast"}
-        More noise, or predictions of less spread, until the CCC of the group is lower by ``fall``;
-        or labels lower by ``shift``, so that its faces are read too high.
+        What is simulated: more noise, as of a group under-represented in training, or predictions of
+        less spread, as of pictures of low contrast, until the CCC of the group is lower by ``fall``; or
+        labels lower by ``shift``, so that its faces are read too high.
     audits : int
     noise, leaning : float
         Standard deviations of a face's and of a person's error.
@@ -65,11 +68,11 @@ def power(
     Returns
     -------
     DataFrame
-        A row per target and metric that the harm changes by the planted size, and one more:
-        ``finding``; ``found``, the share of audits in which the harmed group differs in the planted
-        direction, or, for "false alarm", in which any group differs of columns that no harm was
-        planted in; ``standard_error`` of that share; ``covered``, the share of 95 % intervals that
-        hold the planted difference.
+        A row per target and metric that the harm changes by the simulated size, and one more:
+        ``design``, ``simulated_harm``, ``finding``; ``found``, the share of audits in which the harmed
+        group differs in the simulated direction, or, for "false alarm", in which any group differs of
+        columns that no harm was simulated in; ``standard_error`` of that share; ``covered``, the share
+        of 95 % intervals that hold the simulated difference.
 
     Raises
     ------
@@ -84,7 +87,7 @@ def power(
     dose = shift if metric == "signed error" else _dose(harm, population, noise, leaning, fall, seed)
     planted = [] if harm == "none" else [f"{target} {metric}" for target in AFFECT]
     hits: dict[str, list[tuple[bool, bool]]] = {name: [] for name in (*planted, "false alarm")}
-    for number in tqdm(range(audits), f"{harm}, {design}", disable=None if progress else True):
+    for number in tqdm(range(audits), f"simulated {harm}, {design}", disable=None if progress else True):
         samples = _drawn(population, design, rng)
         said = _said(samples, noise, leaning, rng)
         _plant(harm, dose, said, samples, samples[HARMED[0]] == HARMED[1], rng)
@@ -100,7 +103,7 @@ def power(
         share, covered = np.mean(pairs, axis=0)
         error = np.sqrt(share * (1 - share) / audits)
         rows.append((design, harm, finding, share, error, np.nan if finding == "false alarm" else covered))
-    return pd.DataFrame(rows, columns=["design", "harm", "finding", "found", "standard_error", "covered"])
+    return pd.DataFrame(rows, columns=["design", "simulated_harm", "finding", "found", "standard_error", "covered"])
 
 
 def _findings(said: pd.DataFrame, samples: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -110,7 +113,7 @@ def _findings(said: pd.DataFrame, samples: pd.DataFrame, seed: int) -> pd.DataFr
         n_resamples=1000, n_permutations=4000, level=0.95, seed=seed,
     )  # fmt: skip
     faces = faces_of(samples, said, settings.groups, None, settings.intersections)
-    table, _ = tested([Drawn(some, settings.n_resamples, seed) for some in faces], settings)
+    table = tested([Drawn(some, settings.n_resamples, seed) for some in faces], settings).findings
     return table.assign(differs=table["p_adjusted"] <= settings.alpha)
 
 
@@ -178,6 +181,7 @@ def main() -> None:
     parser.add_argument("--leaning", type=float, default=0.03)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    print(f"{args.audits} simulated audits of simulated predictions; nothing is rendered or trained", flush=True)
     about = {"audits": args.audits, "noise": args.noise, "leaning": args.leaning, "seed": args.seed}
     for design in args.designs:
         for harm in args.harms:

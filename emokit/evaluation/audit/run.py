@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from emokit.data.tables import Table
 from emokit.evaluation.audit.faces import Faces
 from emokit.evaluation.audit.figures import Drawn
 from emokit.evaluation.audit.findings import CORRECTIONS, WORTH, Settings, tested
-from emokit.evaluation.audit.groups import partitions
+from emokit.evaluation.audit.groups import partitions, read_samples
 from emokit.evaluation.report import _checked, _clusters, _joined, _targets
 
 
@@ -39,6 +40,8 @@ class Audit:
         ``verdict`` (`VERDICTS`).
     tests : int
         Size of the family over which p-values are corrected.
+    permutations : int
+        That were made for each of them; 0 where all were by bootstrap.
     samples, predictions : DataFrame
         Row by row the same faces, indexed by id.
     faces : list of Faces
@@ -50,6 +53,7 @@ class Audit:
     groups: pd.DataFrame
     findings: pd.DataFrame
     tests: int
+    permutations: int
     samples: pd.DataFrame
     predictions: pd.DataFrame
     faces: list[Faces]
@@ -60,7 +64,7 @@ def audit(
     samples: Table,
     groups: Sequence[str],
     *,
-    targets: Sequence[str] | None = None,
+    targets: str | Sequence[str] | None = None,
     intersections: int = 2,
     min_size: int = 20,
     alpha: float = 0.05,
@@ -71,6 +75,7 @@ def audit(
     n_permutations: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
+    progress: bool = True,
 ) -> Audit:
     """Every metric of every group and intersection, and tests of what sets groups apart.
 
@@ -90,8 +95,9 @@ def audit(
         As in `emokit.evaluation.report`, from emokit or anyone.
     groups : sequence of str
         Columns of samples; `join_groups` adds them from another table. Nothing is guessed from
-        pictures. Faces whose cell is empty are in no group of that column, nor in the rest.
-    targets : sequence of {"expression", "valence", "arousal"}, optional
+        pictures. Of a CSV, they are text as it stands: "None" is a group. Faces whose cell is empty
+        are in no group of that column, nor in the rest.
+    targets : {"expression", "valence", "arousal"} or a sequence of them, optional
         By default those that samples have labels of.
     intersections : int
         How many columns are crossed at most; 1 for none.
@@ -109,6 +115,8 @@ def audit(
     level : float
         Of the intervals, each for itself.
     seed : int
+    progress : bool
+        Show a bar, on a terminal.
 
     Returns
     -------
@@ -117,8 +125,8 @@ def audit(
     Raises
     ------
     ValueError
-        As `emokit.evaluation.report`; a column of groups is missing, empty, or has too many values;
-        an option is out of its range.
+        As `emokit.evaluation.report`; samples have no row; a column of groups is missing, empty, or
+        has too many values; an option is out of its range.
     """
     worth = WORTH | dict(worth or {})
     if not (
@@ -133,19 +141,21 @@ def audit(
             f"correction is one of {', '.join(CORRECTIONS)}, and worth is above 0 for {', '.join(WORTH)}; "
             f"got {correction!r} and {worth}"
         )
-    true, pred = _joined(predictions, samples)
+    true, pred = _joined(predictions, read_samples(samples, groups))
     faces = faces_of(true, pred, groups, targets, intersections)
     settings = Settings(
         tuple(groups), intersections, min_size, alpha, correction, worth, power, n_resamples, n_permutations, level, seed
     )  # fmt: skip
-    drawn = [Drawn(some, n_resamples, seed) for some in faces]
-    table = pd.concat([_described(some, settings) for some in drawn], ignore_index=True)
-    findings, tests = tested(drawn, settings)
-    return Audit(settings, table, findings, tests, true, pred, faces)
+    with tqdm(desc="audit", total=len(faces) * n_resamples + n_permutations, leave=False,
+              disable=None if progress else True) as bar:  # fmt: skip
+        drawn = [Drawn(some, n_resamples, seed, bar.update) for some in faces]
+        table = pd.concat([_described(some, settings) for some in drawn], ignore_index=True)
+        results = tested(drawn, settings, bar.update)
+    return Audit(settings, table, *results, true, pred, faces)
 
 
 def faces_of(
-    true: pd.DataFrame, pred: pd.DataFrame, groups: Sequence[str], targets: Sequence[str] | None, depth: int
+    true: pd.DataFrame, pred: pd.DataFrame, groups: Sequence[str], targets: str | Sequence[str] | None, depth: int
 ) -> list[Faces]:
     """Labels, predictions and groups of every target."""
     parts, persons = partitions(true, groups, depth), _clusters(true)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
-from torch import nn
 
 from emokit.evaluation.audit.faces import MOST_CLUSTERS
 from emokit.evaluation.audit.findings import CORRECTIONS, VERDICTS
@@ -29,8 +29,8 @@ ETHICS = (
 
 # What a reader expects, in this order; what nobody stated is shown as such.
 MODEL_FIELDS = (
-    "Name", "Version", "Developers", "Architecture", "Parameters", "Outputs", "Weights (SHA-256)", "Licence",
-    "Trained on", "Intended use", "Uses out of scope", "Contact",
+    "Name", "Version", "Developers", "Architecture", "Parameters", "Input size", "Outputs", "Weights (SHA-256)",
+    "Licence", "Trained on", "Intended use", "Uses out of scope", "Contact",
 )  # fmt: skip
 DATA_FIELDS = (
     "Name", "Version", "Purpose", "Collected by", "Source of pictures", "Consent of those shown", "Annotators",
@@ -49,7 +49,9 @@ def method(found: Audit) -> list[str]:
         + f"A group's effective number of {persons} is Kish's, which is smaller where few have most faces.",
         f"Figures. Each metric of each group is fairlearn's MetricFrame over emokit's metrics. Intervals of "
         f"{s.level:.0%}, each for itself, are symmetric on a scale on which the metric is nearly normal: Student's t "
-        f"times the standard deviation over {s.n_resamples:,} resamples of {persons}.",
+        f"times the standard deviation over {s.n_resamples:,} resamples of {persons}. Resamples of a share without an error "
+        "have none either: its variance is at least Agresti and Coull's, which counts two more of either kind. Where no "
+        "resample changes another metric, it has no interval.",
         "The rest of a group is every face of another group of the same columns. The best group is the best by its "
         "own figure, which flatters it; differences to it describe, and are not tested.",
         f"Family. Tested are the CCC and the signed error of valence and of arousal, and the accuracy of expressions, "
@@ -63,7 +65,7 @@ def method(found: Audit) -> list[str]:
     ]
     if (tests == "permutation").any():
         said.append(
-            f"Permutation. Groups are shuffled over {persons}, and the difference is divided by its error in the truth "
+            f"Permutation. Groups are shuffled over {persons}, {found.permutations:,} times, and the difference is divided by its error in the truth "
             "and in every shuffle, so that the test also holds its level where groups differ in spread, noise or size."
         )
     if (tests == "bootstrap").any():
@@ -99,7 +101,9 @@ def limits(found: Audit) -> list[str]:
         "not audited.",
         "Whoever audits many versions of a network, or many ways to group, and reports one, finds something by chance: "
         "the correction covers this audit only.",
+        *clipped(found),
     ]
+    said = [*constant(found), *said]
     if unit(found) == "faces":
         said.insert(
             0,
@@ -115,6 +119,37 @@ def limits(found: Audit) -> list[str]:
     return said
 
 
+def constant(found: Audit) -> list[str]:
+    """Of every target of which all faces got the same answer, what that means."""
+    said = []
+    for some in found.faces:
+        if len(set(some.pred)) == 1:
+            answer = some.pred[0] if some.target == "expression" else f"{some.pred[0]:.2f}"
+            meaning = (
+                "accuracy is the share of faces that happen to be labelled so"
+                if some.target == "expression"
+                else "the CCC is 0 in every group, which is no equal service, and the signed error tells how groups are labelled"
+            )
+            said.append(
+                f"The model is constant: it says {answer} for the {some.target} of every face. It tells nobody apart: {meaning}."
+            )
+    return said
+
+
+def clipped(found: Audit) -> list[str]:
+    """Of every target, how many predictions lay outside [-1, 1]."""
+    said = []
+    for some in found.faces:
+        if some.target != "expression":
+            raw = found.predictions[some.target].iloc[some.rows].to_numpy(float)
+            beyond = (np.abs(raw) > 1).sum()
+            if beyond:
+                said.append(
+                    f"{beyond:,} of {len(raw):,} predictions of {some.target} lay outside [-1, 1] and were clipped."
+                )
+    return said
+
+
 def unit(found: Audit) -> str:
     """Whom the audit counts."""
     return "persons" if "subject" in found.samples else "faces"
@@ -124,25 +159,6 @@ def card(fields: tuple[str, ...], stated: Mapping[str, object] | None) -> list[t
     """Every field with what is stated of it; further ones after them."""
     stated = {name: str(value) for name, value in (stated or {}).items()}
     return [(name, stated.get(name, NOT_STATED)) for name in (*fields, *(n for n in stated if n not in fields))]
-
-
-def describe_model(model: nn.Module) -> dict[str, str]:
-    """What a loaded network says of itself, for its card: architecture, parameters, outputs.
-
-    Parameters
-    ----------
-    model : Module
-        From `emokit.models.load_emofan` or `load_resnet18`.
-    """
-    config = ", ".join(f"{name} {value}" for name, value in getattr(model, "config", {}).items())
-    outputs = ["valence and arousal in [-1, 1]"]
-    if hasattr(model, "expressions"):
-        outputs.insert(0, f"expression ({', '.join(model.expressions)})")
-    return {
-        "Architecture": f"{type(model).__name__} ({config})" if config else type(model).__name__,
-        "Parameters": f"{sum(p.numel() for p in model.parameters()):,}",
-        "Outputs": "; ".join(outputs),
-    }
 
 
 def describe_data(found: Audit) -> list[tuple[str, str]]:

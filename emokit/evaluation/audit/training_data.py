@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from emokit.data.tables import Table, read_table
+from emokit.data.tables import Table
 from emokit.evaluation.audit.details import REGIONS, region
-from emokit.evaluation.audit.groups import TIMES, Partition, partitions
+from emokit.evaluation.audit.groups import TIMES, Partition, in_a_word, partitions, read_samples
 from emokit.evaluation.audit.measures import culture_match
 from emokit.evaluation.protocols import cleaned
 from emokit.evaluation.ratings import read_ratings
 
+_REACHED = 0.75  # of all faces lie where a group has one, too; less deserves a warning
 CELLS = 8  # of the circumplex, along each axis
 
 
@@ -34,9 +35,9 @@ class DataAudit:
         faces whose group is known, ``subjects``, ``largest`` (share of the group's faces that one
         person has; NaN without subjects).
     labels : DataFrame
-        Mean and standard deviation of valence and arousal, the share of every expression, and
-        ``imbalance``, how differently labels are spread over expressions, or over regions of the
-        circumplex where there are none, than in the rest (total variation, 0 alike, 1 apart).
+        Mean and standard deviation of valence and arousal, the share of every expression, or of every
+        region of the circumplex where there are no expressions, and ``imbalance``, how differently
+        these are spread than in the rest (total variation, 0 alike, 1 apart).
     coverage : DataFrame
         ``valence`` and ``arousal`` (middles of cells 0.25 wide), ``n`` of the group there.
     reach : DataFrame
@@ -94,9 +95,12 @@ def audit_data(
     Raises
     ------
     ValueError
-        As `audit`, `cleaned` and `culture_match`.
+        As `audit`, `cleaned` and `culture_match`, or a label of valence or arousal is no number in
+        [-1, 1].
     """
-    samples = read_table(samples)
+    samples = read_samples(samples, groups)
+    for target in {"valence", "arousal"} & set(samples):
+        _check(samples, target)
     parts = partitions(samples, groups, intersections)
     tables = {
         "representation": _representation(samples, parts),
@@ -124,10 +128,10 @@ def _representation(samples: pd.DataFrame, parts: list[Partition]) -> pd.DataFra
             persons = samples["subject"][own].value_counts()
             row |= {"subjects": len(persons), "largest": persons.max() / own.sum()}
         rows.append(row)
-    groups = {part.columns: part.groups for part in parts}
+    groups = {part.columns: [value for (value,) in part.members] for part in parts if TIMES not in part.columns}
     for part in parts:
         names = part.columns.split(TIMES)
-        possible = {", ".join(some) for some in product(*(groups[name] for name in names))}
+        possible = {in_a_word(some) for some in product(*(groups[name] for name in names))}
         rows += [
             {"columns": part.columns, "group": group, "n": 0, "share": 0.0, "subjects": 0, "largest": np.nan}
             for group in sorted(possible - set(part.groups))
@@ -147,10 +151,26 @@ def _labels(samples: pd.DataFrame, parts: list[Partition]) -> pd.DataFrame:
         if shown is not None:
             spread = [shown[who].value_counts(normalize=True) for who in (own, rest)]
             row["imbalance"] = spread[0].sub(spread[1], fill_value=0).abs().sum() / 2 if rest.any() else np.nan
-        if "expression" in samples:
-            row |= {name: share for name, share in spread[0].reindex(sorted(shown.dropna().unique())).fillna(0).items()}
+            row |= spread[0].reindex(_names(shown)).fillna(0).to_dict()
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _names(shown: pd.Series) -> list[str]:
+    """What anybody shows, in order."""
+    return sorted(shown.dropna().unique())
+
+
+def _check(samples: pd.DataFrame, target: str) -> None:
+    numbers = pd.to_numeric(samples[target], errors="coerce")
+    wrong = samples[target].notna() & ~(numbers.abs() <= 1)
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise ValueError(
+            f"row {row} of the samples ({samples['id'].iloc[row]!r}): {target} is {samples[target].iloc[row]!r}, no number "
+            f"in [-1, 1]; rescale the column, or leave such faces out ({wrong.sum():,} of {len(samples):,})"
+        )
+    samples[target] = numbers
 
 
 def _shown(samples: pd.DataFrame) -> pd.Series | None:
@@ -244,12 +264,21 @@ def _warnings(
             yield f"{columns}: too few to learn from or to test on: {_listed(map(_size, sparse.itertuples()))}."
         for row in rows[rows["largest"] > 0.5].itertuples():
             yield f"{columns}: one person has {row.largest:.0%} of the faces of {row.group}."
-    if "expression" in samples:
-        names = sorted(samples["expression"].dropna().unique())
-        for row in tables["labels"].to_dict("records"):
-            absent = [name for name in names if not row[name]]
-            if absent:
-                yield f"{row['columns']}: {row['group']} never shows {', '.join(absent)}."
+    shown = _shown(samples)
+    for row in tables["labels"].to_dict("records") if shown is not None else ():
+        absent = [name for name in _names(shown) if not row[name]]
+        if absent and "expression" in samples:
+            yield f"{row['columns']}: {row['group']} never shows {', '.join(absent)}."
+        elif absent:
+            yield f"{row['columns']}: no face of {row['group']} is labelled {_listed(absent)}."
+    if len(tables["reach"]):
+        low = tables["reach"][tables["reach"]["reached"] < _REACHED]
+        for columns, rows in low.groupby("columns", sort=False):
+            groups_there = _listed(f"{row.group} ({row.reached:.0%})" for row in rows.itertuples())
+            yield (
+                f"{columns}: large parts of the circumplex that others fill are empty for {groups_there}. In brackets, the "
+                "share of all faces that lie where the group has one."
+            )
 
 
 def _size(row: NamedTuple) -> str:
