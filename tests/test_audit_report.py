@@ -2,13 +2,17 @@
 
 import re
 import sys
+from hashlib import sha256
 from itertools import combinations
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 
+import emokit
 from emokit.data import fade_pictures, load_image, rendered_faces, shift_labels, thin_out
 from emokit.data.annotators import draw_annotators, simulated_ratings
 from emokit.evaluation import (
@@ -24,8 +28,10 @@ from emokit.evaluation import (
     recalibrated,
     training_weights,
 )
+from emokit.evaluation.audit import describe_model
 from emokit.evaluation.audit.power import power
-from emokit.evaluation.audit.statements import ETHICS, MODEL_FIELDS, card, describe_model
+from emokit.evaluation.audit.statements import ETHICS, MODEL_FIELDS, card
+from emokit.models import ResNet18, save_resnet18
 from emokit.plots import coverage_map, forest, intersections, signed_errors, write_audit
 from emokit.plots.audit_report import _markdown
 
@@ -105,8 +111,22 @@ def test_labels_and_coverage_are_counted_by_group():
 def test_without_expressions_labels_are_compared_by_region():
     _, samples = study()
     samples = samples[(samples["age_band"] != "older") | (samples["valence"] > 0.2)].drop(columns="expression")
-    labels = audit_data(samples, ["age_band"]).labels.set_index("group")["imbalance"]
-    assert labels["older"] > 0.4 > labels["young"]
+    data = audit_data(samples, ["age_band"])
+    labels = data.labels.set_index("group")
+    assert labels["imbalance"]["older"] > 0.4 > labels["imbalance"]["young"]
+    assert labels.at["older", "unpleasant, calm"] == 0 < labels.at["young", "unpleasant, calm"]
+    text = "\n".join(data.warnings)
+    assert "age_band: no face of older is labelled neutral; unpleasant, calm; unpleasant, excited." in text
+    assert re.search(r"large parts of the circumplex that others fill are empty for older \(\d\d%\)\.", text)
+    assert "circumplex" not in "".join(audit_data(study()[1].drop(columns="expression"), ["age_band"]).warnings)
+
+
+def test_labels_of_training_data_that_can_not_be_are_named():
+    _, samples = study(persons=4)
+    for value, text in ((5.0, "5.0"), (-np.inf, "-inf"), ("high", "'high'")):
+        wrong = samples.assign(valence=samples["valence"].astype(object).where(samples["id"] != "f3", value))
+        with pytest.raises(ValueError, match=rf"row 3 of the samples \('f3'\): valence is .*{text}.*, no number in"):
+            audit_data(wrong, ["age_band"])
 
 
 def test_annotators_and_cleaning_are_counted_by_group():
@@ -154,6 +174,9 @@ def test_a_difference_that_labels_make_is_explained_by_them():
 def test_a_planted_shift_is_not_explained_by_labels(found):
     row = causes(found).query("group == 'older' and target == 'valence' and metric == 'signed error'").squeeze()
     assert row["says"] == "does not explain it" and row["adjusted"] == pytest.approx(0.15, abs=0.03)
+    table = causes(found).query("columns == 'skin_tone' and metric == 'signed error'")
+    nil = (table["difference_low"] <= 0) & (table["difference_high"] >= 0)
+    assert nil.any() and set(table.loc[nil, "says"]) <= {"nothing to explain", "hides more"}
     assert row["overlap"] > 0.95 and row["adjusted_low"] < row["adjusted"] < row["adjusted_high"]
 
 
@@ -174,6 +197,9 @@ def test_what_a_group_never_shares_can_not_be_separated():
     for by, message in [(["blur"], "no column 'blur'"), (["empty"], "column 'empty' is empty for")]:
         with pytest.raises(ValueError, match=message):
             causes(audit(said, samples.assign(empty=np.nan), ["age_band"], **QUICK), by)
+    with pytest.raises(ValueError, match="by names no cause"):
+        causes(found, [])
+    pd.testing.assert_frame_equal(causes(found, "camera"), causes(found, ["camera"]))
     with pytest.raises(ValueError, match="at least 2 bins"):
         causes(found, bins=1)
 
@@ -199,6 +225,8 @@ def test_pictures_and_landmarks_are_measured(faces, tmp_path):
         image_quality(faces.drop(columns="image"))
     with pytest.raises(ValueError, match="lies outside its picture"):
         image_quality(faces.assign(x0=500, x1=600))
+    with pytest.raises(ValueError, match=f"row 2 of the samples \\('{faces['id'][2]}'\\) has no y0; fill it in"):
+        image_quality(faces.assign(y0=faces["y0"].astype(float).where(faces.index != 2)))
 
 
 # --- mitigations ---
@@ -215,6 +243,9 @@ def test_recalibration_mends_a_shift_and_says_what_it_costs_others(found):
     assert abs(young["change"]) < 0.01 and young["low"] <= young["change"] <= young["high"]
     assert list(table["group"].unique()) == ["middle", "older", "young", "everyone"]
     assert (table.query("target == 'expression'")["change"] == 0).all()
+    assert not table["few"].any()
+    with pytest.raises(ValueError, match="there is no mitigation to compare"):
+        compare_mitigations(found, {}, "age_band")
     with pytest.raises(ValueError, match="the audit has no columns 'culture'; it has age_band, skin_tone, age_band"):
         compare_mitigations(found, {"recalibrated": mended}, ["culture"])
 
@@ -325,7 +356,10 @@ def test_intersections_show_values_and_hatch_what_is_too_small(found):
     texts = [t.get_text() for t in ax.texts if "\n" in t.get_text()]
     rows = found.groups.query("columns == 'age_band × skin_tone' and target == 'arousal' and metric == 'CCC'")
     few = rows["effective"] < 20
-    expected = {f"{v:.2f}\n{n}" for v, n in zip(rows["value"], rows["subjects"], strict=True)}
+    expected = {
+        f"too few\n{n}" if small else f"{v:.2f}\n{n}"
+        for v, n, small in zip(rows["value"], rows["subjects"], few, strict=True)
+    }
     assert set(texts) == expected and len(ax.patches) == few.sum() and not overlaps(ax.figure)
     with pytest.raises(ValueError, match="the audit has no 'CCC' of 'arousal' for 'age_band × culture'"):
         intersections(found, ["age_band", "culture"], "arousal")
@@ -426,6 +460,55 @@ def test_a_small_audit_has_a_report_too(tmp_path):
     assert "No difference was found" in html and "Too few to say" in html
     with pytest.raises(ValueError, match="does not end in .html"):
         write_audit(tmp_path / "a.pdf", found)
+
+
+def test_groups_too_small_have_no_bare_figures_in_the_report(tmp_path):
+    said, samples = study()
+    samples.loc[samples["subject"].isin(["s1", "s2", "s3"]), "age_band"] = "ancient"
+    found = audit(said, samples, ["age_band"], **QUICK)
+    cost = compare_mitigations(found, {"none": said}, "age_band")
+    path = write_audit(tmp_path / "a.html", found, causes=causes(found), mitigations=cost)
+    rows = [line for line in path.with_suffix(".md").read_text(encoding="utf-8").split("\n") if "ancient" in line]
+    assert len(rows) > 8  # too few to say, metrics of three targets, mitigation
+    for line in rows:
+        assert "†" in line or "±" in line or "none" in line or "too few to say" in line
+
+
+def test_the_style_of_the_session_does_not_change_the_report(page, found, tmp_path):
+    said, samples = study(persons=8)
+    small = audit(said, samples, ["age_band"], **QUICK)
+    pages = []
+    for set_style in (lambda: None, lambda: sns.set_theme(context="poster", style="darkgrid", palette="husl")):
+        with plt.rc_context():
+            set_style()
+            before = dict(plt.rcParams)
+            pages.append(write_audit(tmp_path / "a.html", small, date="now").read_bytes())
+            assert dict(plt.rcParams) == before
+    assert pages[0] == pages[1]
+
+
+def test_permutations_that_were_made_are_in_the_report(page, found):
+    text = (page / "one.md").read_text(encoding="utf-8")
+    assert f"Permutations made of each test: {found.permutations:,}" in text and found.permutations > 200
+    assert f"{found.permutations:,} times" in text
+
+
+def test_a_network_fills_its_card(demo, tmp_path):
+    shipped = Path(emokit.__file__).parent / "weights" / "demo.safetensors"
+    said = describe_model(demo)
+    assert said["Weights (SHA-256)"] == sha256(shipped.read_bytes()).hexdigest()
+    assert "rendered faces" in said["Trained on"] and said["Input size"] == "128 × 128 pixels"
+    other = ResNet18(width=16, input_size=64)
+    assert describe_model(other)["Weights (SHA-256)"].endswith("(numbers in memory)")
+    assert "Trained on" not in describe_model(other)
+    save_resnet18(other, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"train faces": "abc", "epochs": 3, "weights": "demo"}')
+    said = describe_model(other, tmp_path / "model.safetensors")
+    assert said["Trained on"].startswith("faces with the fingerprint abc, 3 epochs, begun with the weights demo")
+    answers, samples = study(persons=8)
+    page = write_audit(tmp_path / "a.html", audit(answers, samples, ["age_band"], **QUICK), model=demo)
+    html = page.read_text(encoding="utf-8")
+    assert sha256(shipped.read_bytes()).hexdigest() in html and "128 × 128 pixels" in html
 
 
 def test_the_model_card_says_what_a_network_says_of_itself(demo):

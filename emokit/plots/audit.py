@@ -117,12 +117,14 @@ def intersections(
             f"{', '.join(dict.fromkeys(table['columns']))}"
         )
     names = [list(dict.fromkeys(table.loc[table["columns"] == column, "group"])) for column in columns]
+    crossed = next(part for part in found.faces[0].partitions if part.columns == name)
+    members = dict(zip(crossed.groups, crossed.members, strict=True))
     values, texts, few = (pd.DataFrame(fill, *names) for fill in (np.nan, "nobody", True))
     for row in rows.itertuples():
-        place = next((a, b) for a in names[0] for b in names[1] if f"{a}, {b}" == row.group)
+        place = members[row.group]
         few.loc[place] = row.effective < found.settings.min_size
         values.loc[place] = row.value
-        texts.loc[place] = f"{in_words(row.value)}\n{row.subjects:,}"
+        texts.loc[place] = f"{'too few' if few.loc[place] else in_words(row.value)}\n{row.subjects:,}"
     width, height = max(5.2, 2.6 + 1.1 * len(names[1])), 1.8 + 0.62 * len(names[0])
     ax = ax or plt.subplots(figsize=(width, height), layout="constrained")[1]
     signed = metric == "signed error"

@@ -11,6 +11,7 @@ from pathlib import Path
 import jinja2
 import matplotlib.pyplot as plt
 import pandas as pd
+from torch import nn
 
 from emokit.evaluation.audit import Audit, DataAudit
 from emokit.plots.audit_sections import sections
@@ -28,7 +29,7 @@ def write_audit(
     mitigations: pd.DataFrame | None = None,
     title: str = "Audit of facial affect analysis",
     scope: str = "",
-    model: Mapping[str, object] | None = None,
+    model: Mapping[str, object] | nn.Module | None = None,
     dataset: Mapping[str, object] | None = None,
     date: str | None = None,
 ) -> Path:
@@ -48,10 +49,11 @@ def write_audit(
     title : str
     scope : str
         What the network is to be used for, by whom and on whom.
-    model, dataset : mapping, optional
-        Fields of the model card and of the datasheet, such as ``Licence``;
-        `emokit.evaluation.audit.statements.describe_model` fills some. What nobody stated is shown
-        as such.
+    model : Module or mapping, optional
+        The network, which fills some fields of its card, or fields such as ``Licence``; both are
+        ``describe_model(network) | {"Licence": …}`` with `emokit.evaluation.audit.describe_model`.
+    dataset : mapping, optional
+        Fields of the datasheet. What nobody stated is shown as such.
     date : str, optional
         By default today's.
 
@@ -68,7 +70,10 @@ def write_audit(
     path = Path(path)
     if path.suffix != ".html":
         raise ValueError(f"{path} does not end in .html, which a report needs; its Markdown goes beside it")
-    with plt.rc_context(_STYLE), plt.ioff():
+    # Whatever style the session has set, the report has its own.
+    with plt.rc_context(), plt.ioff():
+        plt.rcdefaults()
+        plt.rcParams.update(_STYLE)
         parts = sections(found, data, causes, mitigations, scope, model, dataset)
     date = datetime.date.today().isoformat() if date is None else date
     folder = jinja2.Environment(
