@@ -60,7 +60,7 @@ def test_training_pauses_and_goes_on_in_jupyterlab(lab, tmp_path):
         screenshot(page, "training_paused")
         before = page.locator(".widget-image").get_attribute("src")
         page.get_by_role("button", name="Go on").click()
-        page.get_by_text("finished", exact=True).wait_for()
+        page.get_by_text("finished", exact=True).wait_for(timeout=300_000)
         page.wait_for_function("document.querySelector('.widget-image').naturalWidth > 600")
         sync_api.expect(page.locator(".widget-image")).not_to_have_attribute("src", before)
         sync_api.expect(page.get_by_role("button", name="Pause")).to_be_disabled()

@@ -149,7 +149,11 @@ def test_mixed_precision_trains_alike(faces, tmp_path):
     assert all(tensor.isfinite().all() for tensor in state.values())
     checkpoint = torch.load(tmp_path / "bf16-mixed" / "stage2" / "last.ckpt", weights_only=True)["state_dict"]
     assert {tensor.dtype for tensor in checkpoint.values()} == {torch.float32, torch.int64}
-    assert mixed != whole and mixed == pytest.approx(whole, abs=0.25)
+    # Correlations over 16 faces of a network that has hardly begun to learn are chance.
+    errors = [name for name in whole if name.startswith("rmse")]
+    assert mixed != whole and [mixed[name] for name in errors] == pytest.approx(
+        [whole[name] for name in errors], abs=0.25
+    )
 
 
 def test_compiled_stages_train_alike(faces, tmp_path, monkeypatch):
