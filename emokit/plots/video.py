@@ -118,12 +118,11 @@ def ccc_over_time(ways: Mapping[str, Table], truth: Table, window: float = 2.0) 
             ax.set_title(f"{dimension}{who}", loc="left", fontsize=11, color=INK)
             ax.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
             ax.spines[["top", "right"]].set_visible(False)
-            ax.legend(frameon=False, fontsize=9, loc="lower right")
         row[0].set_ylabel("CCC")
-    for ax in axes[-1]:
-        ax.set_xlabel("time (s)")
-    top = axes[0, 0].get_ylim()[0]
-    axes[0, 0].set_ylim(min(top, 0) - 0.05, 1.05)
+    for first, last in zip(axes[0], axes[-1], strict=True):
+        first.legend(fontsize=9, loc="lower right", facecolor="white", edgecolor="none", framealpha=1)
+        last.set_xlabel("time (s)")
+    axes[0, 0].set_ylim(min(axes[0, 0].get_ylim()[0], 0) - 0.05, 1.05)
     return figure
 
 
