@@ -143,3 +143,11 @@ def test_results_without_a_row_of_the_table_are_named():
         compare(mine().assign(system="VGG"), "table6")
     with pytest.raises(ValueError, match="no column 'value'; they have table"):
         compare(mine().drop(columns="value"), "table6")
+
+
+def test_a_part_is_also_compared_with_the_row_that_lacks_only_it():
+    results = published("table5").query("data == 'AffectNet'")
+    steps = orderings(compare(results, "table5")).query("target == 'valence'")
+    pairs = [(before[-3:], after[-3:]) for before, after in zip(steps["before"], steps["after"], strict=True)]
+    assert pairs.count(("C+A", "A+S")) == 1 and pairs.count(("A+D", "A+S")) == 1
+    assert len(pairs) == len(set(pairs)) and (steps["yours"] - steps["paper"]).abs().max() < 1e-12

@@ -127,7 +127,7 @@ def compare(results: pd.DataFrame, table: str, data: Mapping[str, str] | None = 
 
 
 def orderings(both: pd.DataFrame, metric: str = "CCC") -> pd.DataFrame:
-    """Whether your figures rise and fall from row to row as the paper's do.
+    """Whether your figures rise and fall as the paper's do: from row to row, and with each part added.
 
     Parameters
     ----------
@@ -138,21 +138,29 @@ def orderings(both: pd.DataFrame, metric: str = "CCC") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        For each target and each row but the first: ``before`` and ``after`` (rows), the change in
+        For each target, each row and the one before it, and each row that has one part more than an
+        earlier one (F+R+C+A, F+R+C+A+S): ``before`` and ``after`` (rows), the change in
         ``paper`` and in ``yours``, the ``margin`` of yours (two standard errors over seeds), and
         ``order``: "same", "reversed", "only yours" where the paper prints equal figures, or
         "within seeds" where the margin holds zero.
     """
     parts = []
     for target, rows in both[both["metric"] == metric].groupby("target", sort=False):
-        variance = rows["sd"] ** 2 / rows["seeds"]
-        step = pd.DataFrame({"target": target, "before": rows["row"].shift(), "after": rows["row"]})
-        step["paper"], step["yours"] = rows["paper"].diff(), rows["yours"].diff()
-        step["margin"] = 2 * (variance + variance.shift()) ** 0.5
-        parts.append(step.iloc[1:])
+        pairs = [(i, j) for j in range(len(rows)) for i in range(j) if i == j - 1 or _adds(*rows["row"].iloc[[i, j]])]
+        before, after = (rows.iloc[list(numbers)].reset_index(drop=True) for numbers in zip(*pairs, strict=True))
+        step = pd.DataFrame({"target": target, "before": before["row"], "after": after["row"]})
+        step["paper"], step["yours"] = after["paper"] - before["paper"], after["yours"] - before["yours"]
+        step["margin"] = 2 * (before["sd"] ** 2 / before["seeds"] + after["sd"] ** 2 / after["seeds"]) ** 0.5
+        parts.append(step)
     steps = pd.concat(parts, ignore_index=True)
     same = steps["paper"] * steps["yours"] > 0
     steps["order"] = same.map({True: "same", False: "reversed"})
     steps.loc[steps["paper"].abs() < 0.005, "order"] = "only yours"  # the paper has two digits
     steps.loc[~(steps["yours"].abs() > steps["margin"]), "order"] = "within seeds"
     return steps
+
+
+def _adds(before: str, after: str) -> bool:
+    """Whether ``after`` has the parts of ``before``, joined by +, and one more, on the same data."""
+    before, after = set(before.split("+")), set(after.split("+"))
+    return before < after and [len(part) for part in after - before] == [1]
