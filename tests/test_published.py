@@ -148,6 +148,6 @@ def test_results_without_a_row_of_the_table_are_named():
 def test_a_part_is_also_compared_with_the_row_that_lacks_only_it():
     results = published("table5").query("data == 'AffectNet'")
     steps = orderings(compare(results, "table5")).query("target == 'valence'")
-    pairs = [(before[-3:], after[-3:]) for before, after in zip(steps["before"], steps["after"], strict=True)]
-    assert pairs.count(("C+A", "A+S")) == 1 and pairs.count(("A+D", "A+S")) == 1
+    pairs = list(zip(steps["before"], steps["after"], strict=True))
+    assert pairs.count(("EmoFAN  F+R+C+A", "EmoFAN  F+R+C+A+S")) == 1  # the row before has D instead
     assert len(pairs) == len(set(pairs)) and (steps["yours"] - steps["paper"]).abs().max() < 1e-12
