@@ -236,6 +236,7 @@ def _run_stage(
             callbacks=[LastCheckpoint(last), Curves(folder / "metrics.csv"), *callbacks],
             logger=False,
             use_distributed_sampler=False,
+            sync_batchnorm=torch.cuda.is_available(),  # PyTorch has none for processors
             num_sanity_val_steps=0,
             enable_model_summary=False,
             enable_progress_bar=progress,
