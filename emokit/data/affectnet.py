@@ -16,8 +16,8 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from emokit.data.affectnet_layouts import COLUMNS, FACE, read_csv, read_npy, read_pickle
 from emokit.data.cleaned import apply_cleaned
 from emokit.data.crops import tight_box
+from emokit.data.pictures import readable
 from emokit.data.problems import DataError, Problems
 from emokit.data.tables import BOX, Table, read_table
-from emokit.data.unpickle import load_pickle
 from emokit.models.emofan import EXPRESSIONS
 
 CODES = (*EXPRESSIONS[8], "none", "uncertain", "no face")
@@ -41,8 +42,6 @@ FILES = {
         "validation": ["validation_fullpath.pkl", "val_fullpath.pkl", "test_fullpath.pkl"],
     },
 }
-_COLUMNS = ["subDirectory_filePath", "facial_landmarks", "expression", "valence", "arousal"]
-_CHUNK = 20_000
 
 
 def read_affectnet(
@@ -67,7 +66,8 @@ def read_affectnet(
     n_expressions : {8, 5}
         5 keeps neutral, happy, sad, surprise and anger.
     check_images : bool
-        Report rows whose picture is missing (slow on network disks).
+        Decode every picture, in threads, and report rows whose picture is missing, damaged or none.
+        Takes minutes for the whole data set.
     cleaned : DataFrame or path, optional
         A cleaned list of the subset: what it drops goes, labels that it corrects replace; see
         `emokit.data.apply_cleaned`. Corrected expressions decide which of the five classes a face
@@ -91,23 +91,41 @@ def read_affectnet(
     """
     path, layout = _find(Path(folder), subset, layout)
     problems = Problems(on_error)
-    parts = {"csv": _csv, "npy": _npy, "pickle": _pickle}[layout](path, problems)
     # A list may move faces from one class into another.
-    n_read = n_expressions if cleaned is None else 8
-    kept = [_checked(part, path, n_read, check_images, problems) for part in parts]
-    if not kept:
-        raise DataError(f"{path} holds no face; give the folder of a whole subset")
-    samples = pd.concat([samples for samples, _ in kept], ignore_index=True)
-    repeated = samples["id"].duplicated()
-    for row in np.flatnonzero(repeated):
-        problems.add(path, samples["id"].iloc[row], "the picture is listed twice")
-    samples = samples[~repeated].reset_index(drop=True)
-    samples.attrs["left_out"] = {
-        reason: sum(counts[reason] for _, counts in kept) for reason in ("expression", "valence or arousal")
-    }
+    samples = _read(path, layout, n_expressions if cleaned is None else 8, problems)
+    if check_images:
+        samples = readable(samples, ((path, row) for row in samples.index), problems)
+    samples.index = pd.RangeIndex(len(samples))
     if cleaned is not None:
         samples = _cleaned(samples, read_table(cleaned), n_expressions, problems)
     return problems.attach(samples)
+
+
+def _read(path: Path, layout: str, n_expressions: int, problems: Problems) -> pd.DataFrame:
+    """The samples of one file or folder; the index is the row that messages name."""
+    kept, left_out = [], Counter({"expression": 0, "valence or arousal": 0})
+    for raw, points in {"csv": read_csv, "npy": read_npy, "pickle": read_pickle}[layout](path, problems):
+        samples, others = _checked(raw, points, path, n_expressions, problems)
+        kept.append(samples)
+        left_out.update(others)
+    if not kept:
+        raise DataError(f"{path} holds no face; give the folder of a whole subset")
+    samples = _once(pd.concat(kept), path, problems)
+    samples.attrs["left_out"] = dict(left_out)
+    return samples
+
+
+def _once(samples: pd.DataFrame, path: Path, problems: Problems) -> pd.DataFrame:
+    """``samples`` without further rows of a picture."""
+    # Hashes tell in a tenth of the memory that pandas takes.
+    if len(np.unique(np.fromiter(map(hash, samples["id"]), np.int64, len(samples)))) == len(samples):
+        return samples
+    repeated = samples["id"].duplicated()
+    first = pd.Series(samples.index, samples["id"])[~repeated.to_numpy()]
+    for row, name in zip(samples.index[repeated], samples["id"][repeated], strict=True):
+        problem = f"the picture {name} is listed in row {first[name]} too"
+        problems.add(path, row, problem, "keep one of the two, or pass on_error='skip' to keep the first")
+    return samples[~repeated]
 
 
 def _cleaned(samples: pd.DataFrame, cleaned: pd.DataFrame, n_expressions: int, problems: Problems) -> pd.DataFrame:
@@ -133,120 +151,22 @@ def _find(folder: Path, subset: str, layout: str | None) -> tuple[Path, str]:
     raise DataError(f"{folder} holds none of {looked}; give the folder that AffectNet was unpacked into")
 
 
-# Each layout becomes raw columns: row (what a message names), image, landmarks (n, 136),
-# expression code, valence, arousal; NaN where a value is no number.
-
-
-def _csv(path: Path, problems: Problems) -> Iterator[pd.DataFrame]:
-    folder = path.parent / "Manually_Annotated_Images"
-    folder = folder if folder.is_dir() else path.parent
-    try:
-        with pd.read_csv(path, chunksize=_CHUNK, dtype=str, usecols=_COLUMNS, keep_default_na=False) as chunks:
-            for chunk in chunks:
-                yield pd.DataFrame(
-                    {
-                        "row": chunk.index,
-                        "image": [str(folder / name) if name else "" for name in chunk["subDirectory_filePath"]],
-                        "landmarks": list(_landmarks(chunk["facial_landmarks"].tolist())),
-                        **{c: _numbers(chunk[c].tolist()) for c in ("expression", "valence", "arousal")},
-                    }
-                )
-    except (ValueError, OSError) as error:  # pandas' own kinds among them
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} cannot be read ({error}); it needs the columns {', '.join(_COLUMNS)}") from error
-
-
-def _npy(path: Path, problems: Problems) -> Iterator[pd.DataFrame]:
-    names = sorted((p.name[:-8] for p in (path / "annotations").glob("*_exp.npy")), key=lambda n: (len(n), n))
-    for start in range(0, len(names), _CHUNK):
-        rows = []
-        for name in names[start : start + _CHUNK]:
-            values = {}
-            for key, part in (("expression", "exp"), ("valence", "val"), ("arousal", "aro"), ("landmarks", "lnd")):
-                file = path / "annotations" / f"{name}_{part}.npy"
-                try:
-                    found = np.load(file, allow_pickle=False)
-                    values[key] = np.asarray(found, dtype=np.float64).ravel()
-                except Exception as error:  # a damaged header fails in any of many ways
-                    problems.add(file, None, f"cannot be read ({error})")
-                    break
-            else:
-                rows.append({"row": name, "image": str(path / "images" / f"{name}.jpg"), **_labels(values)})
-        if rows:
-            yield pd.DataFrame(rows)
-
-
-def _pickle(path: Path, problems: Problems) -> Iterator[pd.DataFrame]:
-    listed = load_pickle(path)
-    if not isinstance(listed, dict):
-        raise DataError(f"{path} holds a {type(listed).__name__}, not a dict of file name to labels")
-    rows = []
-    for name, face in listed.items():
-        if name == "folder":
-            continue
-        try:
-            correct = bool(face.get("expression_correct", True))
-            keys = {
-                "expression": "expression",
-                "valence": "valence",
-                "arousal": "arousal",
-                "landmarks": "landmarks_fan",
-            }
-            values = {key: np.asarray(face[of], dtype=np.float64).ravel() for key, of in keys.items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            problems.add(path, name, f"expression, valence, arousal and landmarks_fan are not all there ({error!r})")
-            continue
-        if correct:
-            rows.append({"row": name, "image": str(path.parent / str(name)), **_labels(values)})
-    if rows:
-        yield pd.DataFrame(rows)
-
-
-def _labels(values: dict[str, NDArray]) -> dict[str, object]:
-    numbers = {k: values[k][0] if values[k].size == 1 else np.nan for k in ("expression", "valence", "arousal")}
-    with np.errstate(over="ignore"):  # infinite landmarks are reported
-        points = values["landmarks"].astype(np.float32)
-    return {**numbers, "landmarks": points if points.size == 136 else np.full(136, np.nan, np.float32)}
-
-
-def _numbers(texts: list[str]) -> NDArray[np.float64]:
-    return pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(np.float64)
-
-
-def _landmarks(texts: list[str]) -> NDArray[np.float32]:
-    """(n, 136) from ``x;y;…``: all at once, and one by one only where that fails."""
-    points = np.full((len(texts), 136), np.nan, np.float32)
-    whole = np.array([text.count(";") == 135 for text in texts])
-    good = [text for text, ok in zip(texts, whole, strict=True) if ok]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            points[whole] = np.fromstring(";".join(good), dtype=np.float64, sep=";").reshape(-1, 136)
-    except (ValueError, Warning):  # overflow is a warning too
-        for row in np.flatnonzero(whole):
-            try:
-                with np.errstate(over="ignore"):
-                    points[row] = [float(x) for x in texts[row].split(";")]
-            except ValueError:
-                points[row] = np.nan
-    return points
-
-
 def _checked(
-    raw: pd.DataFrame, path: Path, n_expressions: int, check_images: bool, problems: Problems
+    raw: pd.DataFrame, points: NDArray[np.float32], path: Path, n_expressions: int, problems: Problems
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The samples of ``raw``: labelled faces of the chosen classes without a problem."""
+    """The samples of ``raw``, with its index: labelled faces of the chosen classes without a problem."""
     code, valence, arousal = (raw[c].to_numpy() for c in ("expression", "valence", "arousal"))
-    points = np.stack(raw["landmarks"].to_list()) if len(raw) else np.empty((0, 136), np.float32)
     wrong = np.zeros(len(raw), bool)
 
     def report(bad: NDArray[np.bool_], problem: str) -> None:
         for row in np.flatnonzero(bad & ~wrong):
-            problems.add(path, raw["row"].iloc[row], problem)
+            problems.add(path, raw.index[row], problem)
         wrong[bad] = True
 
     report((raw["image"] == "").to_numpy(), "there is no file name")
+    report(
+        raw["image"].str.contains("\n", regex=False).to_numpy(), "the file name runs over two lines; a quote is open"
+    )
     report(~np.isin(code, range(len(CODES))), "the expression is none of the codes 0 to 10")
     for name, value in (("valence", valence), ("arousal", arousal)):
         report(~((np.abs(value) <= 1) | (value == -2)), f"{name} is neither in [-1, 1] nor -2")
@@ -254,24 +174,39 @@ def _checked(
     other = ~np.isin(names, EXPRESSIONS[n_expressions]) & ~wrong
     silent = ((valence == -2) | (arousal == -2)) & ~other & ~wrong
     wrong |= other | silent
-    box = tight_box(points.reshape(-1, 68, 2))
+    for name in [name for name in FACE if name in raw]:
+        value, least = raw[name].to_numpy(), 0 if name in ("face_x", "face_y") else 1
+        report(~((value >= least) & np.isfinite(value)), f"{name} is no number of pixels from {least} up")
+    # With faces innermost in memory, for NumPy is slow along short axes.
+    box = tight_box(np.ascontiguousarray(points.T).reshape(68, 2, -1).transpose(2, 0, 1))
     report(~np.isfinite(points).all(axis=1), "the landmarks are not 136 numbers x;y;… for 68 points")
     report(~(box[:, 2:] > box[:, :2]).all(axis=1), "the landmarks span no box")
-    if check_images:
-        report(~np.array([os.path.isfile(image) for image in raw["image"]]), "the picture is missing")
     kept = ~wrong
     samples = pd.DataFrame(
         {
-            "id": [os.path.splitext(os.path.relpath(image, path.parent))[0] for image in raw["image"][kept]],
-            "image": raw["image"][kept].to_numpy(),
+            "id": _ids(raw["image"][kept], path.parent),
+            "image": raw["image"][kept],
             **dict(zip(BOX, box[kept].T, strict=True)),
-            "landmarks": pd.Series(list(points[kept]), dtype=object),
+            "landmarks": pd.Series(list(points if kept.all() else points[kept]), raw.index[kept], dtype=object),
             "expression": names[kept],
             "valence": valence[kept],
             "arousal": arousal[kept],
         }
     )
     return samples, {"expression": int(other.sum()), "valence or arousal": int(silent.sum())}
+
+
+def _ids(images: Iterable[str], folder: Path) -> list[str]:
+    """Paths from ``folder`` on, without suffix."""
+    start = f"{folder}{os.sep}"
+    ids = []
+    for image in images:
+        within = image.removeprefix(start)
+        # relpath is slow, and changes only paths that lead out or wind.
+        if within == image or within != os.path.normpath(within) or within.startswith(("..", os.sep)):
+            within = os.path.relpath(image, folder)
+        ids.append(os.path.splitext(within)[0])
+    return ids
 
 
 def listed_face(face: Mapping[str, Any], correct: bool = True) -> dict[str, Any]:
@@ -313,7 +248,6 @@ def write_affectnet(
         else:
             listed[f"{subset}/{name}"] = listed_face(face)
     if layout == "csv":
-        names = ["subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", *_COLUMNS[1:]]
-        pd.DataFrame(rows, columns=names).to_csv(path, index=False)
+        pd.DataFrame(rows, columns=COLUMNS).to_csv(path, index=False)
     elif layout == "pickle":
         path.write_bytes(pickle.dumps(listed, protocol=2))
