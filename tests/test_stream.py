@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -254,6 +255,17 @@ def test_landmarks_are_recomputed_once(model, tmp_path, monkeypatch):
     np.testing.assert_allclose(found[BOX], tight_box(landmarks_of(found)))
     monkeypatch.setattr("emokit.inference.landmarks.predict", None)
     pd.testing.assert_frame_equal(recompute_landmarks(SAMPLES.head(4), model, tmp_path), found)
+    # Another picture under the same name is looked at.
+    other = SAMPLES.head(4).assign(image=[str(tmp_path / f"{k}.jpg") for k in range(4)])
+    for old, new in zip(SAMPLES["image"].head(4), other["image"], strict=True):
+        shutil.copy(old, new)
+    with monkeypatch.context() as patch:
+        patch.setattr("emokit.inference.landmarks.predict", predict)
+        recompute_landmarks(other, model, tmp_path)
+    recompute_landmarks(other, model, tmp_path)
+    shutil.copy(SAMPLES["image"][9], other["image"][0])
+    with pytest.raises(TypeError, match="NoneType"):
+        recompute_landmarks(other, model, tmp_path)
     bare = SAMPLES.head(4).assign(landmarks=None, x0=np.nan, y0=np.nan, x1=np.nan, y1=np.nan)
     with pytest.raises(ValueError, match=f"sample '{bare['id'][0]}' has neither box nor landmarks"):
         recompute_landmarks(bare, model, tmp_path)

@@ -76,6 +76,14 @@ def _from_pil(image: Image.Image, name: str) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB"))
 
 
+def file_size(image: object) -> int:
+    """Bytes of a picture's file; -1 where there is none, which whoever opens it will say better."""
+    try:
+        return os.stat(image).st_size if isinstance(image, str | os.PathLike) and image else -1
+    except OSError:
+        return -1
+
+
 def _from_wide(values: NDArray, name: str) -> NDArray[np.uint8]:
     """A grey picture of more than 8 bits."""
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from emokit.data.crops import tight_box
+from emokit.data.images import file_size
 from emokit.data.tables import BOX, Table, landmarks_of, read_table, write_table
 from emokit.inference.predict import predict
 from emokit.inference.reading import table_sources
@@ -62,10 +63,12 @@ def recompute_landmarks(
 
 
 def fingerprint(samples: pd.DataFrame, finder: nn.Module | str) -> str:
-    """Of what landmarks or boxes follow from: paths of pictures, known boxes, and the network or detector."""
+    """Of what landmarks or boxes follow from: pictures by path and size, known boxes, and the network or detector."""
     digest = hashlib.sha256()
     columns = [c for c in ("id", "image", *BOX) if c in samples]
     digest.update(pd.util.hash_pandas_object(samples[columns].astype(str), index=False).to_numpy().tobytes())
+    if "image" in samples:
+        digest.update(str([file_size(image) for image in samples["image"]]).encode())
     if "landmarks" in samples:
         digest.update(landmarks_of(samples).tobytes())
     digest.update((finder if isinstance(finder, str) else network_fingerprint(finder)).encode())

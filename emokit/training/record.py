@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL.Image import Image
 
+from emokit.data.images import file_size
 from emokit.data.tables import BOX
 from emokit.training.config import Config
 
@@ -72,13 +73,13 @@ def _fingerprint(samples: pd.DataFrame) -> str:
     columns = samples[[name for name in names if name in samples]]
     if "image" in columns:
         paths = [str(image) if _is_path(image) else "" for image in samples["image"]]
-        columns = columns.assign(image=paths, size=[_size(path) for path in paths])
+        columns = columns.assign(image=paths, size=[file_size(path) for path in paths])
     digest = hashlib.sha256(pd.util.hash_pandas_object(columns, index=False).to_numpy().tobytes())
     for cell in samples.get("landmarks", ()):
         digest.update(cell.encode() if isinstance(cell, str) else np.asarray(cell, np.float32).tobytes())
     images = samples["image"].to_numpy() if "image" in samples else np.empty(0)
     for row in np.unique(np.linspace(0, len(images) - 1, min(_READ, len(images))).round().astype(int)):
-        if _size(images[row]) >= 0:
+        if file_size(images[row]) >= 0:
             digest.update(Path(images[row]).read_bytes())
     for image in images:
         if isinstance(image, np.ndarray | Image):
@@ -88,11 +89,3 @@ def _fingerprint(samples: pd.DataFrame) -> str:
 
 def _is_path(image: object) -> bool:
     return isinstance(image, str | os.PathLike)
-
-
-def _size(image: object) -> int:
-    """Bytes of the file; -1 where there is none, which the first batch will say better."""
-    try:
-        return os.stat(image).st_size if _is_path(image) and image else -1
-    except OSError:
-        return -1
