@@ -172,6 +172,25 @@ def test_nothing_broken_is_left_out_in_silence(written, tmp_path, how, clip):
     pd.testing.assert_series_equal(found, whole[found.index])
 
 
+PICTURES = {
+    "cut": lambda p: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2]),
+    "garbage": lambda p: p.write_bytes(p.read_bytes()[:20] + bytes(range(256)) * 4),
+    "web page": lambda p: p.write_text("<html>404</html>"),
+}
+
+
+@pytest.mark.parametrize("how", PICTURES)
+def test_a_broken_picture_is_named_or_skipped(written, tmp_path, how):
+    folder = tmp_path / "copy"
+    shutil.copytree(written, folder)
+    PICTURES[how](folder / "01" / "002" / "00003.png")
+    with pytest.raises(DataError, match="002.json, row 00003: .*00003.png is"):
+        read_afew_va(folder, check_images=True)
+    found = read_afew_va(folder, check_images=True, on_error="skip")
+    assert len(found) == 23 and "002/00003" not in set(found["id"])
+    assert skipped(found)["row"].tolist() == ["00003"]
+
+
 def test_paths_are_absolute(written, monkeypatch):
     monkeypatch.chdir(written.parent)
     assert read_afew_va(written.name)["image"].iloc[0] == str(written / "01" / "001" / "00000.png")

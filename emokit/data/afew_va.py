@@ -17,19 +17,25 @@ from sklearn.model_selection import GroupKFold
 
 from emokit.data.cleaned import apply_cleaned
 from emokit.data.crops import tight_box
+from emokit.data.pictures import readable
 from emokit.data.problems import DataError, Problems
 from emokit.data.tables import BOX, Table, write_table
 
 LIMIT = 10  # valence and arousal are whole numbers from -LIMIT to LIMIT
 
 
-def read_afew_va(folder: str | os.PathLike, *, cleaned: Table | None = None, on_error: str = "raise") -> pd.DataFrame:
+def read_afew_va(
+    folder: str | os.PathLike, *, check_images: bool = False, cleaned: Table | None = None, on_error: str = "raise"
+) -> pd.DataFrame:
     """Samples table of AFEW-VA.
 
     Parameters
     ----------
     folder : path
         Holds the numbered clips, at any depth (the release comes in twelve parts).
+    check_images : bool
+        Decode every picture, in threads, and report frames whose picture is damaged or none; without
+        it, only missing and empty files are found. Takes minutes for the whole data set.
     cleaned : DataFrame or path, optional
         A cleaned list: what it drops goes, labels that it corrects replace; see
         `emokit.data.apply_cleaned`.
@@ -46,7 +52,7 @@ def read_afew_va(folder: str | os.PathLike, *, cleaned: Table | None = None, on_
     ------
     DataError
         No clips, a malformed file or frame, or a picture that no frame describes; the message
-        names it. Pictures are not opened.
+        names it.
     ValueError
         The cleaned list does not fit; the message names ids.
     """
@@ -69,6 +75,9 @@ def read_afew_va(folder: str | os.PathLike, *, cleaned: Table | None = None, on_
             f"no frame in {folder} can be used; {len(problems.found)} problems, the first: {problems.found[:1]}"
         )
     samples = pd.DataFrame(rows)
+    if check_images:
+        places = ((image.with_name(f"{image.parent.name}.json"), image.stem) for image in map(Path, samples["image"]))
+        samples = readable(samples, places, problems).reset_index(drop=True)
     if cleaned is not None:
         samples = apply_cleaned(samples, cleaned, problems).reset_index(drop=True)
     return problems.attach(samples)

@@ -95,7 +95,8 @@ class FaceDataset(Dataset):
         try:
             photo = load_image(self.images[index])
         except ImageError as error:
-            raise ImageError(f"sample {self.ids[index]!r}: {error}") from error
+            mend = "readers with check_images=True, on_error='skip' leave such pictures out"
+            raise ImageError(f"sample {self.ids[index]!r}: {error}; {mend}") from error
         image = cv2.warpAffine(photo, matrix, (side, side), flags=cv2.INTER_LINEAR)
         points = np.full((68, 2), np.nan) if self.landmarks is None else self.landmarks[index]
         points = points @ matrix[:, :2].T + matrix[:, 2]
