@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from emokit.data.afew_va import read_afew_va
 from emokit.data.affectnet import read_affectnet
-from emokit.data.problems import DataError
+from emokit.data.dataset import FaceDataset
+from emokit.data.problems import DataError, skipped
 from emokit.data.sewa import read_sewa
 from emokit.data.tables import BOX
 from emokit.data.unpickle import load_pickle
@@ -75,6 +76,66 @@ def test_changed_bytes_are_named_or_harmless(place, changed, on_error):
     if "x0" in samples:
         assert np.isfinite(samples[BOX].to_numpy(float)).all()
         assert all(np.isfinite(points).all() and points.shape == (136,) for points in samples["landmarks"])
+
+
+PICTURES = {
+    "affectnet csv": ("affectnet/csv", "Manually_Annotated_Images/train/*.jpg", read_affectnet),
+    "affectnet npy": ("affectnet/npy", "train_set/images/*.jpg", read_affectnet),
+    "affectnet pickle": ("affectnet/pickle", "train/*.jpg", read_affectnet),
+    "afew_va": ("afew_va", "003/*.png", read_afew_va),
+}
+KINDS = [
+    b"",
+    b"\x00",
+    b"<html>404</html>",
+    b"GIF89a",
+    b"%PDF-1.7",
+    b"\x93NUMPY\x01\x00v\x00",
+    b"BM6",
+    b"RIFF    WEBPVP8 ",
+]
+damages = st.one_of(
+    st.tuples(st.just("cut"), st.floats(0, 0.95)),
+    st.tuples(st.just("other"), st.sampled_from(KINDS) | st.binary(max_size=300)),
+    st.tuples(st.just("head"), st.binary(min_size=1, max_size=60)),
+    st.tuples(st.just("middle"), st.binary(min_size=1, max_size=300)),
+)
+
+
+@pytest.fixture(scope="module", params=PICTURES)
+def pictures(request, tmp_path_factory):
+    folder, pattern, reader = PICTURES[request.param]
+    copy = tmp_path_factory.mktemp("pictures") / "data"
+    shutil.copytree(DATA / folder, copy)
+    path = sorted(copy.glob(pattern))[3]
+    return copy, path, reader, path.read_bytes(), len(reader(copy))
+
+
+def damaged(content, how, what):
+    if how == "cut":
+        return content[: int(what * len(content))]
+    if how == "other":
+        return what
+    start = {"head": 4, "middle": len(content) // 2}[how]
+    return content[:start] + what + content[start + len(what) :]
+
+
+@given(damages)
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_a_damaged_picture_is_named_or_can_be_cropped(pictures, damage):
+    folder, path, reader, content, n = pictures
+    path.write_bytes(damaged(content, *damage))
+    samples = reader(folder, check_images=True, on_error="skip")
+    found = skipped(samples)
+    if str(path) in set(samples["image"]):
+        # Some bytes of a picture may change without harm; a part or another file never does.
+        assert damage[0] in ("head", "middle") and found.empty and len(samples) == n
+        crop = FaceDataset(samples, 32)[samples["image"].tolist().index(str(path))]
+        assert crop["image"].shape == (3, 32, 32)
+    else:
+        assert len(found) == 1 and len(samples) == n - 1 and found["problem"].str.contains(path.name).all()
+        with pytest.raises(DataError, match=path.name):
+            reader(folder, check_images=True)
 
 
 @given(
