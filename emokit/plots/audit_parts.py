@@ -61,7 +61,10 @@ def span(value: float, low: float, high: float, form: str = "+z.2f") -> str:
     """A figure and its interval, such as "+0.10 (+0.04 to +0.16)"."""
     if np.isnan(value) or np.isnan(low):
         return in_words(value, form)
-    return f"{in_words(value, form)} ({in_words(low, form)} to {in_words(high, form)})"
+    # A figure and its interval stay in one line.
+    return f"{in_words(value, form)} ({in_words(low, form)} to {in_words(high, form)})".replace(
+        " ", "\N{NO-BREAK SPACE}"
+    )
 
 
 def detectable_of(detectable: float) -> str:
