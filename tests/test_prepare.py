@@ -70,9 +70,19 @@ def test_wide_networks_go_by_winograd_and_stay_equal(threads):
     images = parity_fill.images(4, 128)
     prepared = prepare(model)
     prepared.faces_at_once = 1
-    assert any("Winograd" in type(m).__name__ for m in prepared.network.modules())
+    assert any("Winograd" in type(m).__name__ for m in prepared.crowd.modules())
+    assert not any("Winograd" in type(m).__name__ for m in prepared.network.modules())
+    used = []
+    for name in ("network", "crowd"):
+        module = getattr(prepared, name)
+        module.conv1.register_forward_hook(lambda *_, name=name: used.append(name))
     with torch.no_grad():
-        assert_equal(prepared(images), model(images), atol=1e-4)
+        expected = model(images)
+    assert_equal(prepared(images), expected, atol=1e-4)
+    assert used == ["crowd"] * 4  # a face for every core
+    found = prepared(images[:2])
+    assert_equal(found, type(expected)(*(None if t is None else t[:2] for t in expected)), atol=1e-4)
+    assert used[4:] == ["crowd" if threads == 1 else "network"] * 2
 
 
 def test_winograd_itself_is_exact_enough(threads):

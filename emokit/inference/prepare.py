@@ -67,11 +67,9 @@ def prepare(
         warnings.warn("this processor does not multiply in bfloat16; float32 is used", stacklevel=2)
         precision = "float32"
     network = lean(model).to(device, PRECISIONS[precision])
-    if device.type == "cpu" and precision == "float32" and not compile and winograd_pays(network):
-        layout, network = torch.contiguous_format, with_winograd(network)
-    else:
-        layout = torch.channels_last
-    return Prepared(network.to(memory_format=layout), layout, compile)
+    pays = device.type == "cpu" and precision == "float32" and not compile and winograd_pays(network)
+    crowd = with_winograd(network) if pays else None
+    return Prepared(network.to(memory_format=torch.channels_last), compile, crowd)
 
 
 class Prepared(nn.Module):
@@ -80,7 +78,10 @@ class Prepared(nn.Module):
     Attributes
     ----------
     network : nn.Module
-        The copy that runs.
+        The copy that runs, channels last.
+    crowd : nn.Module or None
+        The one that runs instead where there is a face for every core: Winograd's convolutions gain
+        nothing on cores that share a face.
     faces_at_once : int
         A batch goes through the network in parts of so many faces: as the processor's cache, or the
         GPU's free memory, can hold.
@@ -89,9 +90,9 @@ class Prepared(nn.Module):
         one part and at most 256.
     """
 
-    def __init__(self, network: nn.Module, layout: torch.memory_format, compile: bool) -> None:
+    def __init__(self, network: nn.Module, compile: bool = False, crowd: nn.Module | None = None) -> None:
         super().__init__()
-        self.network, self._layout, self._compile = network, layout, compile
+        self.network, self.crowd, self._compile = network, crowd, compile
         self._compiled: dict[str, Callable] = {}
         self.faces_at_once, self.batch_size = _sizes(network, next(network.parameters()).device)
         if hasattr(network, "features"):
@@ -124,10 +125,12 @@ class Prepared(nn.Module):
     @torch.inference_mode()
     def _in_parts(self, name: str, images: Tensor) -> Any:
         weight = next(self.network.parameters())
-        parts = images.to(weight.device, weight.dtype, memory_format=self._layout).split(self.faces_at_once)
-        # Only Winograd's convolutions do better without PyTorch's own threads.
-        threads = torch.get_num_threads() if self._layout == torch.contiguous_format else 1
-        return _joined(share(partial(self._run, name), parts, threads))
+        images, threads = images.to(weight.device, weight.dtype), torch.get_num_threads()
+        if self.crowd is not None and -(-len(images) // self.faces_at_once) >= threads:
+            parts = images.contiguous().split(self.faces_at_once)
+            return _joined(share(torch.inference_mode()(getattr(self.crowd, name)), parts, threads))
+        parts = images.contiguous(memory_format=torch.channels_last).split(self.faces_at_once)
+        return _joined([self._run(name, part) for part in parts])
 
     @torch.inference_mode()
     def _run(self, name: str, images: Tensor) -> Any:

@@ -9,14 +9,12 @@ multiplications (PyTorch's NNPACK has it, oneDNN does not).
 from __future__ import annotations
 
 import copy
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from emokit.models.cores import bands, side_by_side
 from emokit.models.fan import FAN, HierarchicalBlock, UpAdd
 from emokit.models.resnet import BasicBlock, ResNet18
 
@@ -51,14 +49,15 @@ def lean(model: nn.Module) -> nn.Module:
 
 def winograd_pays(model: nn.Module) -> bool:
     """Whether ``model`` is wide enough, threads are few, and this PyTorch has NNPACK."""
-    widest = max((m.in_channels for m in model.modules() if _keeps_size(m, 3)), default=0)
+    widest = max((m.in_channels for m in model.modules() if _keeps_size(m)), default=0)
     return widest >= _WIDE and torch.get_num_threads() <= _MOST_THREADS and torch.backends.nnpack.is_available()
 
 
 def with_winograd(model: nn.Module) -> nn.Module:
-    """``model`` itself, with Winograd's convolutions, for contiguous tensors; call it by way of `share`."""
+    """A copy of ``model`` with Winograd's convolutions, for contiguous tensors; call it by way of `share`."""
+    model = copy.deepcopy(model)
     for module in model.modules():
-        if _keeps_size(module, 3) or _keeps_size(module, 1):
+        if _keeps_size(module):
             module.__class__ = _Winograd
         elif type(module) is nn.MaxPool2d and module.kernel_size == module.stride == 2:
             module.__class__ = _Halve
@@ -85,11 +84,10 @@ def _fold(module: nn.Module, first: str, norm: str) -> None:
     setattr(module, norm, nn.Identity())
 
 
-def _keeps_size(module: nn.Module, kernel: int) -> bool:
+def _keeps_size(module: nn.Module) -> bool:
     return (
         isinstance(module, nn.Conv2d)
-        and module.kernel_size == (kernel, kernel)
-        and module.padding == (kernel // 2, kernel // 2)
+        and (module.kernel_size, module.padding) == ((3, 3), (1, 1))
         and (module.stride, module.dilation, module.groups) == ((1, 1), (1, 1), 1)
     )
 
@@ -119,33 +117,13 @@ class _Halve(nn.MaxPool2d):
 
 
 class _Winograd(nn.Conv2d):
-    """A 3×3 convolution by Winograd's algorithm, or a 1×1 one; large maps in bands of rows, as `share` says."""
+    """A 3×3 convolution by Winograd's algorithm."""
 
     def forward(self, x: Tensor) -> Tensor:
-        n, height = bands(), x.shape[2]
-        if height < _SMALLEST_MAP or not self._quick(x) and n == 1:
-            return super().forward(x)
-        rows = [(k * height // n, (k + 1) * height // n) for k in range(n)]
-        # One face at a time: NNPACK chooses a slower algorithm for batches.
-        faces = [_cat(side_by_side(partial(self._band, face), rows), dim=2) for face in x.split(1)]
-        return _cat(faces, dim=0)
-
-    def _band(self, face: Tensor, rows: tuple[int, int]) -> Tensor:
-        """The answer for some rows, from these and those beside them that the kernel reaches."""
-        (first, last), reach = rows, self.padding[0]
-        above, below = min(reach, first), min(reach, face.shape[2] - last)
-        band = face[:, :, first - above : last + below]
-        if self._quick(band):
-            found = torch._nnpack_spatial_convolution(band, self.weight, self.bias, self.padding)
-        else:
-            found = super().forward(band)
-        return found[:, :, above : above + last - first]
-
-    def _quick(self, x: Tensor) -> bool:
         # Asking makes NNPACK ready, which each process must do once.
         ready = x.is_cpu and x.dtype == torch.float32 and torch._nnpack_available()
-        return ready and self.kernel_size == (3, 3)
-
-
-def _cat(parts: list[Tensor], dim: int) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+        if not ready or x.shape[2] < _SMALLEST_MAP:
+            return super().forward(x)
+        # One face at a time: NNPACK chooses a slower algorithm for batches.
+        faces = [torch._nnpack_spatial_convolution(face, self.weight, self.bias, self.padding) for face in x.split(1)]
+        return faces[0] if len(faces) == 1 else torch.cat(faces)
