@@ -12,7 +12,8 @@ is the plain network's seconds over a way's, within a round (quartiles in bracke
 - **plain**: float32, contiguous, without autograd, as public code runs the network.
 - **default**: what `emokit.inference.prepare` gives, and `predict` uses.
 - **channels last**: the same without Winograd's convolutions and without parts that fit the cache.
-- **bfloat16**: `prepare(model, precision="bfloat16")`. **compiled**: `prepare(model, compile=True)`.
+- **bfloat16**: `prepare(model, precision="bfloat16")`. **compiled**: `prepare(model, compile=True)`, on
+  a processor of the demo network only: the full-size one had not compiled in eight minutes on two cores.
 - **ONNX file**: `export_onnx`, then `load_onnx`, run by OpenVINO.
 
 GFLOP/s count a face's operations as plain convolutions do, so that Winograd's may pass what the matrix product

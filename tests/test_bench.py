@@ -96,7 +96,7 @@ def test_compiled_networks_are_measured_with_their_drift(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda call, **_: lambda images: called.append(1) or call(images))
     size = dataclasses.replace(TINY, compiled=True)
     steps = dict(measured.steps(size))
-    assert {"full-size network compiled, batch 8", "demo network compiled, batch 8"} <= set(steps)
+    assert "demo network compiled, batch 8" in set(steps)
     step = measured._compiled(tiny(), size)
     rows = {row["way"]: row for row in step["rows"]}
     assert called and step["seconds of the first call"] > 0
