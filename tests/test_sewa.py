@@ -1,4 +1,6 @@
+import re
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 
 from emokit.data import load_image
 from emokit.data.problems import DataError, skipped
-from emokit.data.sewa import extract_frames, read_sewa, read_trace, subject_independent_split
+from emokit.data.sewa import extract_frames, read_sewa, subject_independent_split
+from emokit.data.traces import read_trace
 
 NAMES = ["C1_S001_P001_VC1_000001", "C1_S001_P002_VC1_000001", "C2_S002_P001_VC2_000002", "C2_S003_P003_VC1_000003"]
 RATE, FRAMES = 20, 12
@@ -57,6 +60,36 @@ def test_frames_are_extracted_once(folder, tmp_path):
     beyond = samples.assign(frame=[3, 99, 5], id=["d", "e", "f"])
     left = extract_frames(beyond, tmp_path, on_error="skip")
     assert left["id"].tolist() == ["d", "f"] and skipped(left)["row"].tolist() == [99]
+
+
+def test_every_frame_that_a_video_lacks_is_reported(folder, tmp_path):
+    samples = read_sewa(folder)
+    video = samples["video"][0]
+    samples["frame"] += np.where(samples["video"] == video, 7, 0)  # the last five are beyond its end
+    left = extract_frames(samples, tmp_path, on_error="skip")
+    found = skipped(left)
+    assert found["row"].tolist() == [12, 13, 14, 15, 16, 17, 18] and len(left) + len(found) == len(samples)
+    assert set(found["file"]) == {video} and left.attrs["left_out"] == samples.attrs["left_out"]
+    assert left["image"].map(load_image).map(len).eq(48).all()
+
+
+def test_a_video_that_has_gone_costs_its_own_frames_alone(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("emokit.data.sewa.pooch.os_cache", lambda name: tmp_path / "cache")
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    samples = read_sewa(copy, every=4)
+    video = Path(samples["video"][0])
+    video.unlink()
+    with pytest.raises(DataError, match=f"{video.name}: the video is missing"):
+        extract_frames(samples)
+    left = extract_frames(samples, on_error="skip")
+    assert left["id"].tolist() == samples.loc[samples["video"] != str(video), "id"].tolist()
+    assert skipped(left)["file"].tolist() == [str(video)]
+
+
+def test_two_samples_of_one_frame_both_get_a_picture(folder, tmp_path):
+    samples = read_sewa(folder).iloc[[1, 1]].assign(id=["a", "b"])
+    assert extract_frames(samples, tmp_path)["image"].map(Path).map(Path.is_file).all()
 
 
 def test_a_gap_of_one_annotator_is_bridged(tmp_path):
@@ -135,6 +168,10 @@ def broken(folder, tmp_path, change):
         read_sewa(copy)
     found = read_sewa(copy, on_error="skip")
     assert found["id"].str.rsplit("/", n=1).str[0].nunique() == 3 and len(skipped(found)) == 1
+    # What is skipped is filed under the place that the error names.
+    place = skipped(found).iloc[0]
+    where = place["file"] if place["row"] is None else f"{place['file']}, row {place['row']}"
+    assert str(error.value).startswith(f"{where}: {place['problem']}; ")
     return str(error.value)
 
 
@@ -147,7 +184,9 @@ def test_a_broken_line_is_named_or_skipped(folder, tmp_path, how, dimension, lin
         path = copy / name / f"{name}_{dimension}_AV_Aligned.csv"
         path.write_text("\n".join(LINES[how](path.read_text().splitlines(), line)) + "\n")
 
-    assert f"{name}_{dimension}_AV_Aligned.csv" in broken(folder, tmp_path, change)
+    message = broken(folder, tmp_path, change)
+    named = "line [345]" if how == "a line too long" else "row [2345]"
+    assert re.search(rf"{name}_{dimension}_AV_Aligned.csv.* {named}", message)
 
 
 @pytest.mark.parametrize("how", FILES)

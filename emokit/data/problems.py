@@ -10,6 +10,17 @@ import pandas as pd
 class DataError(ValueError):
     """A file or row of a data set that cannot be used; the message names it and the mend."""
 
+    file: str | os.PathLike | None = None
+    row: object = None
+    problem: str | None = None
+
+    @classmethod
+    def at(cls, file: str | os.PathLike, row: object, problem: str, mend: str) -> DataError:
+        """An error that remembers where it is, for `Problems.take`."""
+        error = cls(f"{file if row is None else f'{file}, row {row}'}: {problem}; {mend}")
+        error.file, error.row, error.problem = file, row, problem
+        return error
+
 
 class Problems:
     """Problems of one reading.
@@ -28,11 +39,14 @@ class Problems:
 
     def add(self, file: str | os.PathLike, row: object, problem: str, mend: str = "") -> None:
         """Report ``problem`` of ``row`` (a row number, frame or key; None for the whole ``file``)."""
+        mend = mend or "mend the file, or pass on_error='skip' to leave such rows out"
+        self.take(DataError.at(file, row, problem, mend))
+
+    def take(self, error: DataError) -> None:
+        """Raise ``error``, or keep it under the file and row that it names."""
         if self.on_error == "raise":
-            where = str(file) if row is None else f"{file}, row {row}"
-            mend = mend or "mend the file, or pass on_error='skip' to leave such rows out"
-            raise DataError(f"{where}: {problem}; {mend}")
-        self.found.append({"file": str(file), "row": row, "problem": problem})
+            raise error
+        self.found.append({"file": str(error.file), "row": error.row, "problem": error.problem})
 
     def attach(self, samples: pd.DataFrame) -> pd.DataFrame:
         """``samples``, with the problems where `skipped` finds them."""

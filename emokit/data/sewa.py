@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 from emokit.data.cleaned import apply_cleaned
 from emokit.data.problems import DataError, Problems
 from emokit.data.tables import Table, read_table
+from emokit.data.traces import read_trace
 
 PATTERN = (
     r"(?P<recording>(?P<culture>C\d+)_(?P<session>S\d+)_(?P<person>P\d+)_\w+?)"
@@ -111,9 +112,7 @@ def read_sewa(
         try:
             table, outside = _recording(recording, paths)
         except DataError as error:
-            if on_error == "raise":
-                raise
-            problems.add(next(iter(paths.values())), None, str(error))
+            problems.take(error)
             continue
         left_out += outside
         match = about[recording]
@@ -134,29 +133,28 @@ def _recording(recording: str, paths: dict[str, Path]) -> tuple[pd.DataFrame, in
     """Annotated frames of a recording, and how many others it has."""
     for dimension in ("valence", "arousal"):
         if dimension not in paths:
-            raise DataError(f"{recording} has no {dimension} trace beside {next(iter(paths.values()))}; add it")
+            raise DataError.at(next(iter(paths.values())), None, f"there is no {dimension} trace beside it", "add it")
     where = paths["valence"].parent
     video = next((p for s in VIDEOS if (p := where / f"{recording}{s}").is_file()), None)
     if video is None:
-        raise DataError(f"{where} has no video {recording}.avi (or {', '.join(VIDEOS[1:])}); put it beside the traces")
+        problem = f"there is no such video, nor one that ends in {', '.join(VIDEOS[1:])}"
+        raise DataError.at(where / f"{recording}{VIDEOS[0]}", None, problem, "put it beside the traces")
     times = _frame_times(video)
     traces = {dimension: read_trace(path) for dimension, path in paths.items()}
     (_, valence), (_, arousal) = traces["valence"], traces["arousal"]
     if valence.shape[1] != arousal.shape[1]:
-        raise DataError(
-            f"{paths['arousal']} has {arousal.shape[1]} annotators, the valence trace {valence.shape[1]}; "
-            "keep the columns of those who rated both"
-        )
+        problem = f"it has {arousal.shape[1]} annotators, the valence trace {valence.shape[1]}"
+        raise DataError.at(paths["arousal"], None, problem, "keep the columns of those who rated both")
     for dimension, (time, _) in traces.items():
         if time[-1] > 2 * times[-1] + 1:
-            raise DataError(
-                f"{paths[dimension]} runs to {time[-1]:g} s, but the video to {times[-1]:g} s; give times in seconds"
-            )
+            problem = f"it runs to {time[-1]:g} s, but the video to {times[-1]:g} s"
+            raise DataError.at(paths[dimension], None, problem, "give times in seconds")
     first = max(time[0] for time, _ in traces.values())
     last = min(time[-1] for time, _ in traces.values())
     frames = np.flatnonzero((times >= first) & (times <= last))
     if not len(frames):
-        raise DataError(f"{paths['valence']} and {paths['arousal']} rate no frame of the video together; check times")
+        problem = f"it and {paths['arousal'].name} rate no frame of the video together"
+        raise DataError.at(paths["valence"], None, problem, "check their times")
     columns: dict[str, object] = {
         "id": [f"{recording}/{k:06d}" for k in frames],
         "video": str(video),
@@ -174,55 +172,6 @@ def _recording(recording: str, paths: dict[str, Path]) -> tuple[pd.DataFrame, in
     return table, len(times) - len(table)
 
 
-def read_trace(path: str | os.PathLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Times (n,) in seconds and ratings (n, annotators) of one trace file.
-
-    A gap in an annotator's ratings is NaN.
-
-    Raises
-    ------
-    DataError
-        Not a table of numbers, no column of time, times that do not rise, ratings outside [-1, 1], or an
-        annotator without any rating.
-    """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        separator = next((s for s in ";\t," if lines and s in lines[0]), ",")
-        header = None if lines and _is_number(lines[0].split(separator)[0]) else 0
-        table = pd.read_csv(path, sep=separator, header=header, encoding="utf-8-sig")
-        values = table.apply(pd.to_numeric).to_numpy(np.float64)
-    except (ValueError, TypeError, OSError) as error:
-        raise DataError(f"{path} is no table of numbers ({error}); mend or leave out the recording") from error
-    if header is not None and not re.match(r"(?i)\s*(time|t$|sec)", str(table.columns[0])):
-        raise DataError(f"{path}: the first column is {table.columns[0]!r}; put the time in seconds there")
-    first = 0 if header is None else 1  # row numbers as an editor's lines, from 0
-
-    def refuse(bad: NDArray[np.bool_], problem: str) -> None:
-        if bad.any():
-            raise DataError(f"{path}, row {int(bad.argmax()) + first}: {problem}; mend or leave out the recording")
-
-    if values.ndim != 2 or values.shape[1] < 2 or len(values) < 2:
-        raise DataError(f"{path} has shape {values.shape}; it needs time and at least one annotator, and two rows")
-    time, ratings = values[:, 0], values[:, 1:]
-    refuse(~np.isfinite(time), "time is no number")
-    refuse(np.diff(time, prepend=-np.inf) <= 0, "time does not rise")
-    refuse((np.abs(ratings) > 1).any(axis=1), "a rating is outside [-1, 1]")
-    refuse(np.isnan(ratings).all(axis=1), "there is no rating")
-    if np.isnan(ratings).all(axis=0).any():
-        raise DataError(
-            f"{path}: annotator {int(np.isnan(ratings).all(axis=0).argmax()) + 1} has no rating; drop the column"
-        )
-    return time, ratings
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return bool(text.strip()) and float(text) is not None
-    except ValueError:
-        return False
-
-
 def _at(times: NDArray, known: NDArray, ratings: NDArray) -> NDArray[np.float64]:
     """``ratings`` at ``times``, on straight lines; NaN beside a gap, where the others' consensus counts."""
     return np.interp(times, known, ratings)
@@ -234,7 +183,7 @@ def _frame_times(video: Path) -> NDArray[np.float64]:
     readable = capture.isOpened() and capture.grab()
     capture.release()
     if not readable or rate <= 0 or count <= 0:
-        raise DataError(f"{video} cannot be decoded; replace it or leave out the recording")
+        raise DataError.at(video, None, "it cannot be decoded", "replace it or leave out the recording")
     return np.arange(count) / rate
 
 
@@ -256,43 +205,47 @@ def extract_frames(
     Raises
     ------
     DataError
-        A video ends before a frame that is asked for.
+        A video is missing, or ends before a frame that is asked for.
     """
-    samples, problems = read_table(samples), Problems(on_error)
+    samples, problems = read_table(samples).reset_index(drop=True), Problems(on_error)
     problems.found = list(samples.attrs.get("skipped", []))
-    folders = {video: Path(folder) if folder else _cache_of(video) for video in samples["video"].unique()}
-    samples["image"] = [
-        str(folders[video] / f"{face_id}.jpg") for video, face_id in zip(samples["video"], samples["id"], strict=True)
-    ]
-    lost: set[str] = set()
+    samples["image"] = None
     for video, faces in tqdm(samples.groupby("video"), desc="videos", disable=None):
-        missing = {frame: p for frame, p in zip(faces["frame"], faces["image"], strict=True) if not os.path.exists(p)}
-        capture, number = cv2.VideoCapture(str(video)), 0
-        while missing:
-            if not capture.grab():
-                problems.add(
-                    video,
-                    min(missing),
-                    f"the video ends before frame {min(missing)}",
-                    "replace it or leave out the recording",
-                )
-                lost.update(missing.values())
-                break
-            if number in missing:
-                path = Path(missing.pop(number))
-                path.parent.mkdir(parents=True, exist_ok=True)
-                beside = path.with_suffix(".part.jpg")
-                cv2.imwrite(str(beside), capture.retrieve()[1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-                beside.replace(path)
-            number += 1
-        capture.release()
-    return problems.attach(samples[~samples["image"].isin(lost)].reset_index(drop=True))
+        try:
+            place = Path(folder) if folder else _cache_of(video)
+        except DataError as error:
+            problems.take(error)
+            continue
+        images = pd.Series([str(place / f"{face_id}.jpg") for face_id in faces["id"]], faces.index)
+        absent = images[~images.map(os.path.exists)]
+        lost = _write_frames(video, absent.groupby(faces["frame"]).agg(list).to_dict())
+        for frame in lost:
+            problem = f"the video ends before frame {frame}, or cannot be decoded there"
+            problems.add(video, frame, problem, "replace it or leave out the recording")
+        samples["image"] = samples["image"].fillna(images[~faces["frame"].isin(lost)])
+    return problems.attach(samples[samples["image"].notna()].reset_index(drop=True))
+
+
+def _write_frames(video: str, images: dict[int, list[str]]) -> list[int]:
+    """Write frames of ``video`` to their ``images``; those that it does not give are returned."""
+    missing, number = dict(images), 0
+    capture = cv2.VideoCapture(str(video))
+    while missing and capture.grab():
+        if number in missing and (picture := capture.retrieve()[1]) is not None:
+            for image in map(Path, missing.pop(number)):
+                image.parent.mkdir(parents=True, exist_ok=True)
+                beside = image.with_suffix(".part.jpg")
+                cv2.imwrite(str(beside), picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
+                beside.replace(image)
+        number += 1
+    capture.release()
+    return sorted(missing)
 
 
 def _cache_of(video: str) -> Path:
     path = Path(video)
     if not path.is_file():
-        raise DataError(f"{video} is missing; put it back, or read the data set again")
+        raise DataError.at(video, None, "the video is missing", "put it back, or read the data set again")
     about = f"{path.absolute()} {path.stat().st_size} {path.stat().st_mtime_ns}"
     return Path(pooch.os_cache("emokit")) / "sewa" / hashlib.sha256(about.encode()).hexdigest()[:12]
 
