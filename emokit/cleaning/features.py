@@ -66,7 +66,7 @@ def frozen_features(
     extract = _extractor(model, part)
     samples = read_table(samples)
     samples = samples[[name for name in ("id", "image", *BOX, "landmarks") if name in samples]]
-    path = Path(folder or pooch.os_cache("emokit")) / f"features-{part}-{fingerprint(samples, model)}.npy"
+    path = Path(folder or pooch.os_cache("emokit")) / f"features-{part}-{fingerprint(samples, model, sizes=False)}.npy"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         faces = FaceDataset(samples, getattr(model, "input_size", 256))

@@ -62,12 +62,15 @@ def recompute_landmarks(
     return samples
 
 
-def fingerprint(samples: pd.DataFrame, finder: nn.Module | str) -> str:
-    """Of what landmarks or boxes follow from: pictures by path and size, known boxes, and the network or detector."""
+def fingerprint(samples: pd.DataFrame, finder: nn.Module | str, sizes: bool = True) -> str:
+    """Of what landmarks or boxes follow from: pictures by path and size, known boxes, and the network or detector.
+
+    Without ``sizes``, what has begun goes on after a picture is mended.
+    """
     digest = hashlib.sha256()
     columns = [c for c in ("id", "image", *BOX) if c in samples]
     digest.update(pd.util.hash_pandas_object(samples[columns].astype(str), index=False).to_numpy().tobytes())
-    if "image" in samples:
+    if sizes and "image" in samples:
         digest.update(str([file_size(image) for image in samples["image"]]).encode())
     if "landmarks" in samples:
         digest.update(landmarks_of(samples).tobytes())
