@@ -252,6 +252,6 @@ def _schema(expressions: tuple[str, ...]) -> pa.Schema:
 
 def _table_fingerprint(samples: Table) -> str:
     if isinstance(samples, pd.DataFrame):
-        return fingerprint(read_table(samples), "")
+        return fingerprint(read_table(samples), "", sizes=False)
     with open(samples, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
