@@ -146,15 +146,13 @@ def _names(listed: pd.DataFrame, column: str) -> dict[str, NDArray[np.bool_]]:
     """Rows of every reason or annotator, the most frequent first; a cell may name several annotators."""
     if column not in listed:
         return {}
-    cells = listed[column].fillna("").astype(str)
-    said = cells.str.split(", ").explode() if column == "annotator" else cells
-    rows = (
-        np.repeat(np.arange(len(cells)), cells.str.count(", ") + 1) if column == "annotator" else np.arange(len(cells))
-    )
+    said = listed[column].fillna("").astype(str).reset_index(drop=True)
+    if column == "annotator":
+        said = said.str.split(", ").explode()
     found = {}
     for name in said[said != ""].value_counts().index:
-        found[name] = np.zeros(len(cells), bool)
-        found[name][rows[said == name]] = True
+        found[name] = np.zeros(len(listed), bool)
+        found[name][said.index[said == name]] = True
     return found
 
 
