@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from emokit.data.augment import Augment
 from emokit.models.emofan import AffectOutput, EmoFAN
-from emokit.models.fan import landmarks_from_heatmaps
+from emokit.models.fan import FANFeatures, landmarks_from_heatmaps
 from emokit.training.distributed import gather_batch
 from emokit.training.losses import (
     category_loss,
@@ -140,7 +140,8 @@ class LandmarkModule(FaceModule):
 class AffectModule(FaceModule):
     """Stage 2, the baseline, distillation and fine-tuning: expression, valence and arousal.
 
-    EmoFAN's FAN is frozen: it runs in eval mode and without autograd.
+    EmoFAN's FAN is frozen: it runs in eval mode and without autograd. A teacher with the same FAN reads
+    its features instead of computing them again.
 
     Parameters
     ----------
@@ -175,6 +176,7 @@ class AffectModule(FaceModule):
         self.categories, self.loss = categories, loss
         # In a list, so that it is neither trained nor saved with the student.
         self._teacher = [] if teacher is None else [teacher.eval().requires_grad_(False)]
+        self._one_fan = False
         self._seen: list[Tensor] = []
         self.said: Tensor | None = None
 
@@ -191,20 +193,28 @@ class AffectModule(FaceModule):
     def on_fit_start(self) -> None:
         for teacher in self._teacher:
             teacher.to(self.device, memory_format=torch.channels_last)
+            self._one_fan = _have_one_fan(self.model, teacher)
 
-    def forward(self, images: Tensor) -> AffectOutput:
+    def forward(self, images: Tensor, teach: bool = False) -> tuple[AffectOutput, AffectOutput | None]:
+        """What the network says of ``images`` and, where asked to ``teach``, what its teacher says."""
         if not isinstance(self.model, EmoFAN):
-            return self.model(images)
+            return self.model(images), self._taught(images, None) if teach else None
         with torch.no_grad():
             features = self.model.features(images)
-        return self.model.affect(features)
+        return self.model.affect(features), self._taught(images, features) if teach else None
+
+    @torch.no_grad()
+    def _taught(self, images: Tensor, features: FANFeatures | None) -> AffectOutput | None:
+        for teacher in self._teacher:
+            return teacher.affect(features) if self._one_fan else teacher(images)
+        return None
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         images, _ = self.inputs(batch, self.generator(batch_index, self.global_rank))
-        out = self(images)
+        out, taught = self(images, teach=True)
         labels = (batch[name] for name in ("expression", "valence", "arousal"))
         together = map(gather_batch, (out.expression.float(), out.valence.float(), out.arousal.float(), *labels))
-        loss = self.affect_loss(*together, images, self.generator(batch_index))
+        loss = self.affect_loss(*together, taught, self.generator(batch_index))
         self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True)
         return loss
 
@@ -216,16 +226,14 @@ class AffectModule(FaceModule):
         expression: Tensor,
         true_valence: Tensor,
         true_arousal: Tensor,
-        images: Tensor,
+        taught: AffectOutput | None,
         generator: torch.Generator,
     ) -> Tensor:
-        """The paper's loss (equation 8) of a batch gathered from all ranks."""
+        """The paper's loss (equation 8) of a batch gathered from all ranks; ``taught`` is this rank's share."""
         loss = valence.new_zeros(())
         if self.categories:
             loss = loss + category_loss(logits, expression)
-        for teacher in self._teacher:
-            with torch.no_grad():
-                taught = teacher(images)
+        if taught is not None:
             true_valence, true_arousal = (
                 gather_batch(x.float().clamp(-1, 1)) for x in (taught.valence, taught.arousal)
             )
@@ -236,7 +244,7 @@ class AffectModule(FaceModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         images, _ = self.inputs(batch)
-        out = self(images)
+        out, _ = self(images)
         columns = (
             *(batch[name].float() for name in ("index", "expression", "valence", "arousal")),
             *out.expression.float().softmax(dim=1).T,
@@ -255,6 +263,17 @@ class AffectModule(FaceModule):
         said = torch.cat((self.said[:, :-2].argmax(dim=1, keepdim=True), self.said[:, -2:]), dim=1)
         for name, value in affect_metrics(known, said).items():
             self.log(name, value, prog_bar=name.startswith("ccc"), rank_zero_only=self.trainer.world_size > 1)
+
+
+def _have_one_fan(first: nn.Module, second: nn.Module) -> bool:
+    """Whether two EmoFANs compute the same features."""
+    if not (isinstance(first, EmoFAN) and isinstance(second, EmoFAN)):
+        return False
+    one, other = (
+        {name: tensor for name, tensor in network.state_dict().items() if "emo_" not in name}
+        for network in (first, second)
+    )
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
 def affect_metrics(known: Tensor, said: Tensor) -> dict[str, Tensor]:

@@ -51,8 +51,8 @@ class _Module(AffectModule):
     def train(self, mode: bool = True) -> _Module:
         return super().train(mode) if self.way.frozen else nn.Module.train(self, mode)
 
-    def forward(self, images: Tensor) -> AffectOutput:
-        return super().forward(images) if self.way.frozen else self.model(images)
+    def forward(self, images: Tensor, teach: bool = False) -> tuple[AffectOutput, AffectOutput | None]:
+        return super().forward(images, teach) if self.way.frozen else (self.model(images), None)
 
     def inputs(self, batch: Batch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         images, landmarks = super().inputs(batch, generator)
