@@ -67,8 +67,12 @@ class Canvas:
         return cv2.GaussianBlur(mask, (0, 0), blur * self.scale) if blur * self.scale > 0.3 else mask
 
     def paint(self, mask: NDArray[np.float32], colour: Colour, alpha: float = 1.0) -> None:
-        cover = (mask * alpha)[:, :, None]
-        self.pixels += cover * (np.asarray(colour, np.float32) - self.pixels)
+        # Most shapes are small: only the rectangle around them is touched.
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        if len(rows):
+            around = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            cover = (mask[around] * alpha)[:, :, None]
+            self.pixels[around] += cover * (np.asarray(colour, np.float32) - self.pixels[around])
 
     def fill(self, points: Points, colour: Colour, alpha: float = 1.0, blur: float = 0.0) -> None:
         self.paint(self.mask(points, blur=blur), colour, alpha)
