@@ -85,13 +85,13 @@ def train(config):
         log.write(f"{sys.argv[2]} {config.out.name}\\n")
     if len(sys.argv) > 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.3)
     return {"ccc_valence": 0.5, "ccc_arousal": 0.5}
 
 (folder / sys.argv[2]).touch()
 while len(sys.argv) == 3 and not all((folder / name).exists() for name in ("a", "b")):
     time.sleep(0.01)
-search(Config(out=folder), 8, folder / "store.db", train, heartbeat=1 if len(sys.argv) > 3 else 60)
+trials, heartbeat = (8, 1) if len(sys.argv) > 3 else (40, 60)
+search(Config(out=folder), trials, folder / "store.db", train, heartbeat=heartbeat)
 """
 
 
@@ -102,7 +102,7 @@ def test_two_workers_share_the_settings(tmp_path):
         _, said = worker.communicate(timeout=120)
         assert worker.returncode == 0, said
     done = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
-    assert sorted(setting for _, setting in done) == [f"{k:04d}" for k in range(8)]
+    assert sorted(setting for _, setting in done) == [f"{k:04d}" for k in range(40)]
     assert set(collections.Counter(name for name, _ in done)) == {"a", "b"}
 
 

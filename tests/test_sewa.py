@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from emokit.data import load_image
+from emokit.data.extraction import extract_frames
 from emokit.data.problems import DataError, skipped
-from emokit.data.sewa import extract_frames, read_sewa, subject_independent_split
+from emokit.data.sewa import read_sewa, subject_independent_split
 from emokit.data.traces import read_trace
 
 NAMES = ["C1_S001_P001_VC1_000001", "C1_S001_P002_VC1_000001", "C2_S002_P001_VC2_000002", "C2_S003_P003_VC1_000003"]

@@ -174,7 +174,7 @@ def test_compiled_stages_train_alike(faces, tmp_path, monkeypatch):
 
 def test_fan_runs_without_autograd():
     module = AffectModule(EmoFAN(width=16, input_size=64)).train()
-    out = module(torch.rand(2, 3, 64, 64))
+    out, _ = module(torch.rand(2, 3, 64, 64))
     out.valence.sum().backward()
     graded = {name for name, p in module.model.named_parameters() if p.grad is not None}
     assert graded and all("emo_" in name for name in graded)
@@ -197,8 +197,9 @@ def test_the_students_loss_is_the_papers():
     module = AffectModule(ResNet18(width=16), loss="ccc", teacher=teacher)
     logits, valence, arousal = torch.randn(6, 8), torch.randn(6), torch.randn(6)
     labels = torch.tensor([0, 1, 2, 3, 4, -1]), torch.randn(6), torch.randn(6)
-    loss = module.affect_loss(logits, valence, arousal, *labels, images, torch.Generator())
     said = teacher(images)
+    _, taught = module(images, teach=True)
+    loss = module.affect_loss(logits, valence, arousal, *labels, taught, torch.Generator())
     p_t, p_s = said.expression.softmax(1), logits.softmax(1)
     expected = (
         category_loss(logits, labels[0])
@@ -207,6 +208,23 @@ def test_the_students_loss_is_the_papers():
     )
     torch.testing.assert_close(loss, expected)
     assert all(not name.startswith("_teacher") for name in module.state_dict())
+    assert module(images)[1] is None
+
+
+def test_a_teacher_with_the_same_fan_reads_its_features(monkeypatch):
+    torch.manual_seed(0)
+    student, teacher = EmoFAN(width=16, input_size=64), EmoFAN(width=16, input_size=64)
+    other, images = EmoFAN(width=16, input_size=64), torch.rand(2, 3, 64, 64)
+    teacher.load_state_dict({k: v for k, v in student.state_dict().items() if "emo_" not in k}, strict=False)
+    for network, computed in ((teacher, 0), (other, 1)):
+        module = AffectModule(student, teacher=network).eval()
+        expected, asked = network(images), []
+        module.on_fit_start()
+        plain = network.features
+        monkeypatch.setattr(network, "features", lambda x, plain=plain, asked=asked: asked.append(1) or plain(x))
+        for one, same in zip(module(images, teach=True)[1], expected, strict=True):
+            torch.testing.assert_close(one, same)
+        assert len(asked) == computed
 
 
 SIZES = (5, 8)

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from emokit.data.dataset import FaceDataset
 from emokit.data.tables import BOX, Table, read_table
 from emokit.inference.landmarks import fingerprint
+from emokit.whole import whole
 
 _SIDE = 32  # of the small grey picture, pixels
 _WAVES = 8  # of its cosine transform, along each axis
@@ -55,9 +56,8 @@ def image_signatures(samples: Table, folder: str | os.PathLike | None = None) ->
         parts = pool(delayed(_signature)(faces, row) for row in range(len(faces)))
         parts = list(tqdm(parts, "signatures", len(faces), unit=" faces", disable=None))
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{os.getpid()}.{path.name}")
-        np.save(beside, np.array(parts, np.float32).reshape(len(faces), -1))
-        beside.replace(path)
+        with whole(path) as beside:
+            np.save(beside, np.array(parts, np.float32).reshape(len(faces), -1))
     return np.load(path, mmap_mode="r")
 
 

@@ -15,6 +15,7 @@ from emokit.data.affectnet import FILES, listed_face
 from emokit.data.cleaned import LABELS, apply_cleaned, as_labels, checked_labels, differing
 from emokit.data.tables import Table, read_table
 from emokit.models.emofan import EXPRESSIONS
+from emokit.whole import whole
 
 _REMOVES = ("no face", "bad crop", "duplicate")
 
@@ -140,9 +141,8 @@ def write_cleaned_pickle(samples: Table, cleaned: Table, folder: str | os.PathLi
             raise ValueError(f"sample {face['id']!r} names no picture, which the paper's layout needs; drop it")
         listed[Path(os.path.relpath(face["image"], path.parent)).as_posix()] = listed_face(face, bool(right))
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(pickle.dumps(listed, protocol=2))
-    beside.replace(path)
+    with whole(path) as beside:
+        beside.write_bytes(pickle.dumps(listed, protocol=2))
     return path
 
 

@@ -5,12 +5,13 @@ from emokit.data.affectnet import read_affectnet
 from emokit.data.cleaned import apply_cleaned
 from emokit.data.crops import crop_face, crop_matrix, tight_box, to_photograph
 from emokit.data.dataset import FaceDataset
+from emokit.data.extraction import extract_frames
 from emokit.data.harms import fade_pictures, shift_labels, thin_out
 from emokit.data.images import ImageError, load_image
 from emokit.data.noise import noisy_labels
 from emokit.data.problems import DataError, skipped
 from emokit.data.rendered import render_face, rendered_faces, sample_faces
-from emokit.data.sewa import extract_frames, read_sewa, subject_independent_split
+from emokit.data.sewa import read_sewa, subject_independent_split
 from emokit.data.tables import landmarks_of, read_table, write_table
 
 __all__ = [

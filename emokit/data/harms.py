@@ -17,6 +17,7 @@ import pandas as pd
 from emokit.data.images import load_image
 from emokit.data.rendered import _cache
 from emokit.data.tables import Table, read_table
+from emokit.whole import whole
 
 
 def shift_labels(samples: Table, column: str, group: str, valence: float = 0.0, arousal: float = 0.0) -> pd.DataFrame:
@@ -110,9 +111,8 @@ def fade_pictures(
         if not path.exists():
             image = load_image(picture).astype(np.float64)
             mean = image.mean(axis=(0, 1))
-            beside = path.with_suffix(".part.png")
-            cv2.imwrite(str(beside), np.rint(mean + contrast * (image - mean)).astype(np.uint8)[:, :, ::-1])
-            beside.replace(path)
+            with whole(path) as beside:
+                cv2.imwrite(str(beside), np.rint(mean + contrast * (image - mean)).astype(np.uint8)[:, :, ::-1])
         faded.append(str(path.absolute()))
     samples["image"] = samples["image"].astype(object)
     samples.loc[own, "image"] = faded

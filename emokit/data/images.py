@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from emokit.whole import whole
 
 Picture = str | os.PathLike | IO[bytes] | NDArray | Image.Image
 
@@ -35,7 +39,7 @@ def load_image(picture: Picture) -> NDArray[np.uint8]:
     if isinstance(picture, Image.Image):
         with _named_errors("the PIL image"):
             return _from_pil(picture, "the PIL image")
-    if hasattr(picture, "read") or isinstance(picture, str | os.PathLike):
+    if hasattr(picture, "read") or is_path(picture):
         name = getattr(picture, "name", "the file") if hasattr(picture, "read") else str(picture)
         with _named_errors(name), Image.open(picture) as image:
             return _from_pil(image, name)
@@ -79,9 +83,27 @@ def _from_pil(image: Image.Image, name: str) -> NDArray[np.uint8]:
 def file_size(image: object) -> int:
     """Bytes of a picture's file; -1 where there is none, which whoever opens it will say better."""
     try:
-        return os.stat(image).st_size if isinstance(image, str | os.PathLike) and image else -1
+        return os.stat(image).st_size if is_path(image) and image else -1
     except OSError:
         return -1
+
+
+def is_path(image: object) -> bool:
+    """Whether a picture is given by the path of its file."""
+    return isinstance(image, str | os.PathLike)
+
+
+def write_jpeg(picture: NDArray[np.uint8], path: Path, quality: int = 92) -> None:
+    """Write an RGB ``picture`` so that another process finds a whole file or none.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written to.
+    """
+    with whole(path) as beside:
+        if not cv2.imwrite(str(beside), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]):
+            raise OSError(f"{path} cannot be written; check that its folder exists, is yours and has room")
 
 
 def _from_wide(values: NDArray, name: str) -> NDArray[np.uint8]:

@@ -23,6 +23,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
+from emokit.whole import whole
+
 BOX = ["x0", "y0", "x1", "y1"]
 Table = pd.DataFrame | str | os.PathLike
 _AS_TEXT = {"id": str}  # ids of CSV, else 007 would be 7
@@ -110,17 +112,15 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike) -> None:
         Another suffix.
     """
     path = Path(path)
-    # Written beside and moved, so that a crash leaves the old file whole.
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    if path.suffix == ".parquet":
-        table.to_parquet(beside, index=False)
-    elif path.suffix == ".csv":
+    if path.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"{path} ends in neither .csv nor .parquet; choose one of them")
+    with whole(path) as beside:
+        if path.suffix == ".parquet":
+            table.to_parquet(beside, index=False)
+            return
         if "landmarks" in table:
             table = table.assign(landmarks=[_to_text(cell) for cell in table["landmarks"]])
         table.to_csv(beside, index=False)
-    else:
-        raise ValueError(f"{path} ends in neither .csv nor .parquet; choose one of them")
-    beside.replace(path)
 
 
 def landmarks_of(table: pd.DataFrame) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from emokit.inference.prepare import PRECISIONS, refuse_prepared
 from emokit.models.emofan import AffectOutput
 from emokit.models.lean import lean
+from emokit.whole import whole
 
 # Outputs of a file may differ by so much from those of the network; larger ones in proportion.
 TOLERANCE = 1e-4
@@ -67,13 +68,9 @@ def export_onnx(model: nn.Module, path: str | os.PathLike) -> Path:
     proto = program.model_proto
     about = {"expressions": list(model.expressions), "input_size": size, "network": type(model).__name__}
     onnx.helper.set_model_props(proto, {"emokit": json.dumps(about)})
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
-    onnx.save(proto, beside)
-    try:
+    with whole(path) as beside:
+        onnx.save(proto, beside)
         _verify(beside, images, expected)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emokit.data.tables import Chunks, write_table
+from emokit.whole import whole
 
 
 class ChunkFolder:
@@ -48,9 +48,8 @@ class ChunkFolder:
         if any(self.folder.glob("part-*")):
             self._refuse_others(self.folder)
             return
-        beside = self.folder / f".about.{os.getpid()}"
-        beside.write_text(json.dumps(about, indent=2))
-        beside.replace(self.folder / "_about.json")
+        with whole(self.folder / "_about.json") as beside:
+            beside.write_text(json.dumps(about, indent=2))
 
     def done(self) -> set[int]:
         """Numbers of the chunks that some process has finished."""
@@ -62,10 +61,9 @@ class ChunkFolder:
 
     def write(self, number: int, table: pa.Table, skipped: list[dict[str, str]]) -> None:
         """Add a chunk, with id, image and problem of its rows that have no prediction."""
-        beside = self.folder / f".{number}.{os.getpid()}"
         # What was skipped travels in the file itself: both are there, or neither.
-        pq.write_table(table.replace_schema_metadata({"skipped": json.dumps(skipped)}), beside)
-        beside.replace(self._part(number))
+        with whole(self._part(number)) as beside:
+            pq.write_table(table.replace_schema_metadata({"skipped": json.dumps(skipped)}), beside)
 
     def finish(self) -> None:
         """Give a whole table its name; the process that comes last does it."""

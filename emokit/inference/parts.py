@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from emokit.whole import whole
+
 
 class Parts:
     """Parts of ``out`` in the folder ``<out>.unfinished``, each with the state of who wrote it.
@@ -58,9 +60,8 @@ class Parts:
         """Add a part; the first one makes the folder, so that a call that fails before it leaves nothing."""
         if not self.files:
             self._begin()
-        beside = self.folder / f".part.{os.getpid()}"
-        pq.write_table(_with_metadata(table, "state", state), beside)
-        beside.replace(self.folder / f"part-{len(self.files):06}.parquet")
+        with whole(self.folder / f"part-{len(self.files):06}.parquet") as beside:
+            pq.write_table(_with_metadata(table, "state", state), beside)
 
     def finish(self) -> Path:
         """Make one file of all parts; no more than one of them is in memory."""
@@ -76,9 +77,8 @@ class Parts:
 
     def _begin(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / f".about.{os.getpid()}"
-        beside.write_text(json.dumps(self.about, indent=2))
-        beside.replace(self._about_path)
+        with whole(self._about_path) as beside:
+            beside.write_text(json.dumps(self.about, indent=2))
 
     def _refuse_others(self, path: Path, before: dict[str, Any] | None) -> None:
         if before is None:

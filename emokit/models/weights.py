@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 from emokit.models.emofan import EmoFAN
 from emokit.models.resnet import ResNet18
+from emokit.whole import whole
 
 LICENCE_VARIABLE = "EMOKIT_ACCEPT_LICENCE"
 LICENCE = (
@@ -192,9 +193,8 @@ def _write(model: EmoFAN | ResNet18, path: Path, half: bool) -> None:
     state = {
         k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu() for k, v in model.state_dict().items()
     }
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(state, beside, metadata={"config": json.dumps(model.config)})
-    beside.replace(path)
+    with whole(path) as beside:
+        save_file(state, beside, metadata={"config": json.dumps(model.config)})
 
 
 def _published(name: str, accepted: bool, cache: str | os.PathLike | None, base_url: str) -> Path:

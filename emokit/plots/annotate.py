@@ -23,6 +23,7 @@ from emokit.data.frames import read_frames_table
 from emokit.data.tables import BOX, Table, landmarks_of
 from emokit.inference.decoding import Frame, frame_count, read_frames, refuse_overwriting
 from emokit.plots.circumplex import COLOURS, INK, circumplex
+from emokit.whole import whole
 
 _CLOCK = 90_000  # ticks per second: frames keep their times, whatever the rate
 _SHIFT = 4  # binary places of OpenCV's coordinates
@@ -80,14 +81,10 @@ def annotate_video(
     predictions = read_frames_table(predictions, *DRAWN, one_video=True)
     drawn = _drawn(video, predictions, int(height), trail, start, stop)
     total = frame_count(video) if start == 0 and stop == np.inf else None
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
+    with whole(out) as beside:
         frames = _write(tqdm(drawn, "annotating", total, unit=" frames", leave=False, disable=not progress), beside)
         if not frames:
             raise ValueError(f"{video} has no frame from {start} to {stop} s; choose another part")
-        beside.replace(out)
-    finally:
-        beside.unlink(missing_ok=True)
     return out
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from emokit.evaluation.audit import Audit, DataAudit
 from emokit.plots.audit_sections import sections
+from emokit.whole import whole
 
 # Text is never taken for mathematics, and SVG has no random ids.
 _STYLE = {"text.parse_math": False, "svg.hashsalt": "emokit"}
@@ -85,9 +86,8 @@ def write_audit(
     path.parent.mkdir(parents=True, exist_ok=True)
     for name, place in (("audit.html.j2", path), ("audit.md.j2", path.with_suffix(".md"))):
         text = folder.get_template(name).render(title=title, date=date, sections=parts)
-        beside = place.with_name(f".{place.name}.{os.getpid()}")
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.replace(place)
+        with whole(place) as beside:
+            beside.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from PIL.Image import Image
 
-from emokit.data.images import file_size
+from emokit.data.images import file_size, is_path
 from emokit.data.tables import BOX
 from emokit.training.config import Config
+from emokit.whole import whole
 
 # What may change between a run and its continuation.
 _FREE = {"epochs", "landmark_epochs", "workers", "out"}
@@ -52,9 +53,8 @@ def finished(config: Config, train: pd.DataFrame, validation: pd.DataFrame) -> d
 
 def write_json(content: dict[str, Any], path: Path) -> None:
     """Write ``content`` so that another process finds a whole file or none."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(content, indent=2))
-    beside.replace(path)
+    with whole(path) as beside:
+        beside.write_text(json.dumps(content, indent=2))
 
 
 def weights_file(config: Config) -> Path:
@@ -72,7 +72,7 @@ def _fingerprint(samples: pd.DataFrame) -> str:
     names = ("id", "image", "expression", "valence", "arousal", *BOX)
     columns = samples[[name for name in names if name in samples]]
     if "image" in columns:
-        paths = [str(image) if _is_path(image) else "" for image in samples["image"]]
+        paths = [str(image) if is_path(image) else "" for image in samples["image"]]
         columns = columns.assign(image=paths, size=[file_size(path) for path in paths])
     digest = hashlib.sha256(pd.util.hash_pandas_object(columns, index=False).to_numpy().tobytes())
     for cell in samples.get("landmarks", ()):
@@ -85,7 +85,3 @@ def _fingerprint(samples: pd.DataFrame) -> str:
         if isinstance(image, np.ndarray | Image):
             digest.update(np.asarray(image).tobytes())
     return digest.hexdigest()[:16]
-
-
-def _is_path(image: object) -> bool:
-    return isinstance(image, str | os.PathLike)

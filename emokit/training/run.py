@@ -19,9 +19,10 @@ from torch.utils.data import DataLoader
 from emokit.data.afew_va import read_afew_va
 from emokit.data.affectnet import read_affectnet
 from emokit.data.dataset import FaceDataset
+from emokit.data.extraction import extract_frames
 from emokit.data.noise import noisy_labels
 from emokit.data.rendered import rendered_faces
-from emokit.data.sewa import extract_frames, read_sewa, subject_independent_split
+from emokit.data.sewa import read_sewa, subject_independent_split
 from emokit.data.tables import read_table, write_table
 from emokit.inference.faces import Detector
 from emokit.inference.find import find_faces

@@ -17,6 +17,7 @@ import pandas as pd
 from optuna.distributions import FloatDistribution
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import TrialState
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from emokit.training.config import Config
@@ -29,6 +30,7 @@ RANGES = {
     "beta1": FloatDistribution(0.0, 0.999),
     "beta2": FloatDistribution(0.0, 0.999),
 }
+_WAIT = {"timeout": 60}  # seconds that a worker waits for another's transaction
 _ALIVE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
 
 
@@ -128,13 +130,28 @@ def _study(store: str | os.PathLike, heartbeat: int) -> optuna.Study:
     for attempt in range(10):
         try:
             with _as_it_is():
-                storage = RDBStorage(url, heartbeat_interval=heartbeat, grace_period=2 * heartbeat)
+                storage = RDBStorage(
+                    url, {"connect_args": _WAIT} if url.startswith("sqlite") else None, heartbeat_interval=heartbeat,
+                    grace_period=2 * heartbeat,
+                )  # fmt: skip
+            _one_at_a_time(storage.engine)
             return optuna.create_study(storage=storage, study_name="emokit", direction="maximize", load_if_exists=True)
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError):
             if attempt == 9:
                 raise
             time.sleep(0.2 * (attempt + 1))  # another worker is making the same tables
     raise AssertionError  # the loop returns or raises
+
+
+def _one_at_a_time(engine: Engine) -> None:
+    """Transactions of an SQLite file lock it from their beginning.
+
+    Otherwise two workers may read that a setting is waiting before either of them writes that it has taken it.
+    """
+    if engine.dialect.name == "sqlite":
+        engine.dispose()  # connections that know nothing of this
+        event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
 @contextmanager
