@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupKFold
 
 from emokit.data.cleaned import apply_cleaned
 from emokit.data.crops import tight_box
@@ -181,6 +180,8 @@ def person_independent_folds(
         return subjects.map(folds).rename("fold")
     if subjects.nunique() < n_folds:
         raise ValueError(f"{n_folds} folds need as many persons; there are {subjects.nunique()}")
+    from sklearn.model_selection import GroupKFold  # takes longer to import than all else that loaders need
+
     # GroupKFold fills the smallest fold with the largest person left; names in random order
     # decide only between persons of equal size.
     names = np.sort(subjects.unique())  # so that the order of rows does not matter

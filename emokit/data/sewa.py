@@ -19,8 +19,6 @@ import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from emokit.data.cleaned import apply_cleaned
 from emokit.data.problems import DataError, Problems
@@ -197,6 +195,9 @@ def subject_independent_split(
     ValueError
         All persons of a culture belong together.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     (sessions, session_names), (subjects, subject_names) = (pd.factorize(samples[c]) for c in ("session", "subject"))
     size = len(session_names) + len(subject_names)
     links = coo_array((np.ones(len(samples)), (sessions, subjects + len(session_names))), shape=(size, size))
