@@ -11,7 +11,7 @@ tour: .venv/kit
 	$(BIN)/jupyter nbconvert --execute --to html notebooks/00_tour.ipynb --output-dir out --output 00_tour
 
 test: .venv/dev
-	$(BIN)/python -m pytest --nbval-lax tests notebooks
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax tests notebooks
 
 # Train both stages on rendered faces (about half an hour on two cores); see the recipe's own words.
 demo: .venv/kit

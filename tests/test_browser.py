@@ -50,8 +50,8 @@ def test_the_explorer_answers_in_jupyterlab(lab, tmp_path):
 
 
 def test_training_pauses_and_goes_on_in_jupyterlab(lab, tmp_path):
-    with running(lab, tmp_path, TRAINING.replace("EPOCHS", "20")) as page:
-        page.get_by_text(re.compile(r"epoch ([2-9]|\d\d) of 20")).wait_for()  # the second may pass unseen
+    with running(lab, tmp_path, TRAINING.replace("EPOCHS", "12")) as page:
+        page.get_by_text(re.compile(r"epoch ([2-9]|\d\d) of 12")).wait_for()  # the second may pass unseen
         page.get_by_role("button", name="Pause").click()
         page.get_by_text("paused in epoch").wait_for()
         said = page.get_by_text("paused in epoch").inner_text()

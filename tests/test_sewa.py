@@ -75,7 +75,7 @@ def test_every_frame_that_a_video_lacks_is_reported(folder, tmp_path):
 
 
 def test_a_video_that_has_gone_costs_its_own_frames_alone(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("emokit.data.sewa.pooch.os_cache", lambda name: tmp_path / "cache")
+    monkeypatch.setattr("emokit.data.extraction.pooch.os_cache", lambda name: tmp_path / "cache")
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     samples = read_sewa(copy, every=4)
@@ -278,7 +278,7 @@ def test_a_byte_order_mark_costs_no_row_and_time_is_a_column(tmp_path):
 
 
 def test_the_cache_keeps_copies_of_the_data_set_apart(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("emokit.data.sewa.pooch.os_cache", lambda name: tmp_path / "cache")
+    monkeypatch.setattr("emokit.data.extraction.pooch.os_cache", lambda name: tmp_path / "cache")
     monkeypatch.chdir(folder.parent)
     samples = read_sewa(folder.name).iloc[:1]  # frame 2, grey 40
     first = load_image(extract_frames(samples)["image"].iloc[0]).mean()

@@ -165,6 +165,7 @@ def test_compiled_stages_train_alike(faces, tmp_path, monkeypatch):
         return compiler(function, backend="eager", **options)
 
     monkeypatch.setattr(torch, "compile", trace)
+    monkeypatch.setattr("emokit.training.run.build", lambda config: EmoFAN(width=16, depth=1, input_size=64))
     eager, compiled = (
         fit(Config(**TINY, landmark_epochs=1, compile=c, out=tmp_path / str(c)), *faces, progress=False)
         for c in (False, True)
