@@ -37,7 +37,7 @@ def test_afew_va(demo):
 
 
 def test_sewa(tmp_path, monkeypatch):
-    for module in ("data.sewa", "inference.find"):
+    for module in ("data.extraction", "inference.find"):
         monkeypatch.setattr(f"emokit.{module}.pooch.os_cache", lambda name: tmp_path)
     samples = read_sewa(DATA / "sewa")
     assert len(samples) == 360 and samples["culture"].nunique() == 2
