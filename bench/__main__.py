@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from bench.machine import load, machine
 from bench.page import page
 from bench.steps import FULL, QUICK, Size, steps
+from emokit.whole import whole
 
 
 def run(size: Size, out: Path, quick: bool = False) -> dict[str, Any]:
@@ -38,9 +39,8 @@ def run(size: Size, out: Path, quick: bool = False) -> dict[str, Any]:
 def _write(results: dict[str, Any], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, text in (("results.json", json.dumps(results, indent=1) + "\n"), ("README.md", page(results))):
-        beside = out / f".{name}"
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(out / name)
+        with whole(out / name) as beside:
+            beside.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pandas as pd
 from emokit.cleaning.store import VERDICTS
 from emokit.data.affectnet import FILES, listed_face
 from emokit.data.cleaned import LABELS, apply_cleaned, as_labels, checked_labels, differing
+from emokit.data.images import is_path
 from emokit.data.tables import Table, read_table
 from emokit.models.emofan import EXPRESSIONS
 from emokit.whole import whole
@@ -137,7 +138,7 @@ def write_cleaned_pickle(samples: Table, cleaned: Table, folder: str | os.PathLi
         if face["landmarks"] is None or face["expression"] not in EXPRESSIONS[8]:
             lacks = "landmarks" if face["landmarks"] is None else f"expression of AffectNet's ({face['expression']!r})"
             raise ValueError(f"sample {face['id']!r} has no {lacks}, which the paper's layout needs")
-        if not isinstance(face["image"], str | os.PathLike):
+        if not is_path(face["image"]):
             raise ValueError(f"sample {face['id']!r} names no picture, which the paper's layout needs; drop it")
         listed[Path(os.path.relpath(face["image"], path.parent)).as_posix()] = listed_face(face, bool(right))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import pandas as pd
 import pooch
 from tqdm.auto import tqdm
 
-from emokit.data.images import write_jpeg
+from emokit.data.images import write_picture
 from emokit.data.problems import DataError, Problems
 from emokit.data.tables import read_table
 
@@ -63,7 +63,7 @@ def _write_frames(video: str, images: dict[int, list[str]]) -> list[int]:
         if number in missing and (picture := capture.retrieve()[1]) is not None:
             for image in map(Path, missing.pop(number)):
                 image.parent.mkdir(parents=True, exist_ok=True)
-                write_jpeg(picture[:, :, ::-1], image, quality=95)
+                write_picture(picture[:, :, ::-1], image, quality=95)
         number += 1
     capture.release()
     return sorted(missing)

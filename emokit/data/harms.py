@@ -10,14 +10,12 @@ import os
 from hashlib import sha256
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from emokit.data.images import load_image
+from emokit.data.images import load_image, write_picture
 from emokit.data.rendered import _cache
 from emokit.data.tables import Table, read_table
-from emokit.whole import whole
 
 
 def shift_labels(samples: Table, column: str, group: str, valence: float = 0.0, arousal: float = 0.0) -> pd.DataFrame:
@@ -111,8 +109,7 @@ def fade_pictures(
         if not path.exists():
             image = load_image(picture).astype(np.float64)
             mean = image.mean(axis=(0, 1))
-            with whole(path) as beside:
-                cv2.imwrite(str(beside), np.rint(mean + contrast * (image - mean)).astype(np.uint8)[:, :, ::-1])
+            write_picture(np.rint(mean + contrast * (image - mean)).astype(np.uint8), path)
         faded.append(str(path.absolute()))
     samples["image"] = samples["image"].astype(object)
     samples.loc[own, "image"] = faded

@@ -93,8 +93,8 @@ def is_path(image: object) -> bool:
     return isinstance(image, str | os.PathLike)
 
 
-def write_jpeg(picture: NDArray[np.uint8], path: Path, quality: int = 92) -> None:
-    """Write an RGB ``picture`` so that another process finds a whole file or none.
+def write_picture(picture: NDArray[np.uint8], path: Path, quality: int = 92) -> None:
+    """Write an RGB ``picture`` so that another process finds a whole file or none; ``quality`` is of JPEG files.
 
     Raises
     ------
@@ -102,7 +102,8 @@ def write_jpeg(picture: NDArray[np.uint8], path: Path, quality: int = 92) -> Non
         The folder cannot be written to.
     """
     with whole(path) as beside:
-        if not cv2.imwrite(str(beside), picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]):
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []
+        if not cv2.imwrite(str(beside), picture[:, :, ::-1], options):
             raise OSError(f"{path} cannot be written; check that its folder exists, is yours and has room")
 
 

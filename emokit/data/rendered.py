@@ -28,7 +28,7 @@ from emokit.data.consistency import RULES, rule
 from emokit.data.crops import tight_box
 from emokit.data.face_drawing import Look, Scene, draw_face, mix
 from emokit.data.face_geometry import AU_NAMES, ActionUnits, Geometry, Points, Pose, Shape, face_geometry
-from emokit.data.images import write_jpeg
+from emokit.data.images import write_picture
 from emokit.data.tables import BOX, read_table, write_table
 from emokit.models.emofan import EXPRESSIONS
 
@@ -285,6 +285,6 @@ def _person_files(subject: int, folder: Path, n: int, seed: int, size: int) -> l
         row, drawing = describe_face(seed, subject, index, size)
         path = folder / "images" / f"{row['id']}.jpg"
         if not path.exists():
-            write_jpeg(render(**drawing)[0], path)
+            write_picture(render(**drawing)[0], path)
         rows.append(row)
     return rows

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emokit.data.tables import Chunks, write_table
-from emokit.whole import whole
+from emokit.whole import whole, write_json
 
 
 class ChunkFolder:
@@ -48,8 +48,7 @@ class ChunkFolder:
         if any(self.folder.glob("part-*")):
             self._refuse_others(self.folder)
             return
-        with whole(self.folder / "_about.json") as beside:
-            beside.write_text(json.dumps(about, indent=2))
+        write_json(about, self.folder / "_about.json")
 
     def done(self) -> set[int]:
         """Numbers of the chunks that some process has finished."""

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from emokit.whole import whole
+from emokit.whole import whole, write_json
 
 
 class Parts:
@@ -77,8 +77,7 @@ class Parts:
 
     def _begin(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with whole(self._about_path) as beside:
-            beside.write_text(json.dumps(self.about, indent=2))
+        write_json(self.about, self._about_path)
 
     def _refuse_others(self, path: Path, before: dict[str, Any] | None) -> None:
         if before is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from numbers import Integral
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from emokit.data.crops import crop_face, tight_box, to_photograph
-from emokit.data.images import ImageError, Picture, load_image
+from emokit.data.images import ImageError, Picture, is_path, load_image
 from emokit.data.tables import BOX, landmarks_column, landmarks_of
 from emokit.inference.faces import Detector, Faces
 from emokit.models.emofan import AffectOutput
@@ -67,7 +66,7 @@ def input_size(model: nn.Module) -> int:
 
 
 def picture_name(picture: Picture, index: int) -> str:
-    return str(picture) if isinstance(picture, str | os.PathLike) else f"image {index}"
+    return str(picture) if is_path(picture) else f"image {index}"
 
 
 def table_sources(samples: pd.DataFrame, first: int = 0) -> Iterator[Source]:

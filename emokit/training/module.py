@@ -197,17 +197,20 @@ class AffectModule(FaceModule):
 
     def forward(self, images: Tensor, teach: bool = False) -> tuple[AffectOutput, AffectOutput | None]:
         """What the network says of ``images`` and, where asked to ``teach``, what its teacher says."""
-        if not isinstance(self.model, EmoFAN):
-            return self.model(images), self._taught(images, None) if teach else None
-        with torch.no_grad():
-            features = self.model.features(images)
-        return self.model.affect(features), self._taught(images, features) if teach else None
+        features = self._features(images)
+        out = self.model(images) if features is None else self.model.affect(features)
+        return out, self._taught(images, features) if teach else None
+
+    @torch.no_grad()
+    def _features(self, images: Tensor) -> FANFeatures | None:
+        return self.model.features(images) if isinstance(self.model, EmoFAN) else None
 
     @torch.no_grad()
     def _taught(self, images: Tensor, features: FANFeatures | None) -> AffectOutput | None:
-        for teacher in self._teacher:
-            return teacher.affect(features) if self._one_fan else teacher(images)
-        return None
+        if not self._teacher:
+            return None
+        (teacher,) = self._teacher
+        return teacher.affect(features) if self._one_fan else teacher(images)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         images, _ = self.inputs(batch, self.generator(batch_index, self.global_rank))

@@ -15,7 +15,7 @@ from PIL.Image import Image
 from emokit.data.images import file_size, is_path
 from emokit.data.tables import BOX
 from emokit.training.config import Config
-from emokit.whole import whole
+from emokit.whole import write_json
 
 # What may change between a run and its continuation.
 _FREE = {"epochs", "landmark_epochs", "workers", "out"}
@@ -49,12 +49,6 @@ def finished(config: Config, train: pd.DataFrame, validation: pd.DataFrame) -> d
         result.unlink(missing_ok=True)
         write_json(about, path)
     return None
-
-
-def write_json(content: dict[str, Any], path: Path) -> None:
-    """Write ``content`` so that another process finds a whole file or none."""
-    with whole(path) as beside:
-        beside.write_text(json.dumps(content, indent=2))
 
 
 def weights_file(config: Config) -> Path:

@@ -33,8 +33,9 @@ from emokit.training.config import Config, Data
 from emokit.training.module import AffectModule, FaceModule, LandmarkModule, Optimiser, affect_metrics
 from emokit.training.network import build, check_start
 from emokit.training.progress import Curves, LastCheckpoint
-from emokit.training.record import finished, weights_file, write_json
+from emokit.training.record import finished, weights_file
 from emokit.training.sampler import FaceSampler, balanced_weights
+from emokit.whole import write_json
 
 
 def sewa_faces(

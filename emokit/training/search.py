@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -17,7 +19,7 @@ import pandas as pd
 from optuna.distributions import FloatDistribution
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import TrialState
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from emokit.training.config import Config
@@ -30,7 +32,7 @@ RANGES = {
     "beta1": FloatDistribution(0.0, 0.999),
     "beta2": FloatDistribution(0.0, 0.999),
 }
-_WAIT = {"timeout": 60}  # seconds that a worker waits for another's transaction
+_WAIT = 60  # seconds that a worker waits for another's transaction
 _ALIVE = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
 
 
@@ -130,10 +132,7 @@ def _study(store: str | os.PathLike, heartbeat: int) -> optuna.Study:
     for attempt in range(10):
         try:
             with _as_it_is():
-                storage = RDBStorage(
-                    url, {"connect_args": _WAIT} if url.startswith("sqlite") else None, heartbeat_interval=heartbeat,
-                    grace_period=2 * heartbeat,
-                )  # fmt: skip
+                storage = RDBStorage(url, heartbeat_interval=heartbeat, grace_period=2 * heartbeat)
             _one_at_a_time(storage.engine)
             return optuna.create_study(storage=storage, study_name="emokit", direction="maximize", load_if_exists=True)
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError):
@@ -148,10 +147,18 @@ def _one_at_a_time(engine: Engine) -> None:
 
     Otherwise two workers may read that a setting is waiting before either of them writes that it has taken it.
     """
-    if engine.dialect.name == "sqlite":
-        engine.dispose()  # connections that know nothing of this
-        event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    if engine.dialect.name != "sqlite":
+        return
+    engine.dispose()  # connections that know nothing of this
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None  # transactions begin below, not behind the scenes
+        connection.execute(f"PRAGMA busy_timeout = {1000 * _WAIT}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @contextmanager
